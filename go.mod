@@ -1,0 +1,3 @@
+module github.com/felhom/tend
+
+go 1.26.0
