@@ -1,0 +1,79 @@
+# What there is to do here. It needs Go and make; the race detector also needs a C compiler.
+
+SHELL := /bin/sh
+GO    ?= go
+GATE  := $(GO) run ./cmd/internal/gate
+
+# The version that the binary tells: what git says of this very checkout, or dev where it is not one.
+VERSION ?= $(shell test -e .git && git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X github.com/felhom/tend/cmd/internal/app.version=$(VERSION)
+
+FUZZTIME   ?= 30s
+FUZZBUDGET ?= 60s
+BENCH      ?= .
+BENCHTIME  ?= 1s
+
+.DEFAULT_GOAL := help
+.PHONY: help build test race lint fuzz bench gen check demo \
+	format vet staticcheck tidy layers replay gen-check fuzz-short
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## make bin/tend, a static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/tend ./cmd/tend
+
+test: ## run the tests
+	@$(GATE) test
+
+race: ## run the tests with the race detector
+	@$(GATE) test -race
+
+lint: format vet staticcheck tidy layers ## check format, vet, staticcheck, go.mod and the layers
+
+fuzz: ## run each fuzz target for FUZZTIME (30s)
+	@$(GATE) fuzz -each $(FUZZTIME)
+
+bench: ## run the benchmarks that match BENCH (all), each for BENCHTIME (1s)
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem ./...
+
+gen: ## write the generated files anew
+	@$(GATE) gen
+
+# Cheap stages first; the tests last, so that the last line is their count.
+STAGES := format vet staticcheck tidy layers gen-check replay fuzz-short race
+
+check: ## run what CI runs
+	@for stage in $(STAGES); do \
+		echo "== $$stage"; start=$$(date +%s); \
+		$(MAKE) --no-print-directory $$stage || { echo "== $$stage: FAILED"; exit 1; }; \
+		echo "== $$stage: ok, $$(($$(date +%s) - start)) s"; \
+	done
+
+format:
+	@unformatted=$$($(GO) tool gofumpt -l .) && \
+	if [ -n "$$unformatted" ]; then \
+		echo "not as gofumpt would have it (go tool gofumpt -w FILE):"; echo "$$unformatted"; exit 1; \
+	fi
+
+vet:
+	@$(GO) vet ./...
+
+staticcheck:
+	@$(GO) tool staticcheck ./...
+
+tidy:
+	@$(GO) mod tidy -diff
+	@$(GO) mod verify
+
+layers:
+	@$(GO) test ./cmd/internal/house
+
+gen-check:
+	@$(GATE) gen -check
+
+replay:
+	@$(GATE) test -v -run Replay ./proxmox/conformance/...
+
+fuzz-short:
+	@$(GATE) fuzz -budget $(FUZZBUDGET)

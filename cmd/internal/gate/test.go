@@ -1,0 +1,95 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os/exec"
+)
+
+// runTests runs go test and tells what it saw in few lines: one for each package, the whole output of
+// whatever failed, every skipped test with its reason, and a closing line that counts.
+func runTests(args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("gate test", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	race := flags.Bool("race", false, "use the race detector, where a C compiler is there")
+	verbose := flags.Bool("v", false, "print the output of tests that pass, too")
+	pattern := flags.String("run", "", "run only the tests that match")
+	timeout := flags.String("timeout", "8m", "of each package")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+
+	goArgs := []string{"test", "-json", "-timeout", *timeout}
+	var warning string
+	if *race {
+		if warning = noRaceDetector(); warning == "" {
+			goArgs = append(goArgs, "-race")
+		} else {
+			fmt.Fprintln(stdout, warning)
+		}
+	}
+	if *pattern != "" {
+		goArgs = append(goArgs, "-run", *pattern)
+	}
+	goArgs = append(goArgs, packages(flags.Args())...)
+
+	t := &tally{out: stdout, verbose: *verbose}
+	err := t.runGo(goArgs, stderr)
+	if warning != "" {
+		fmt.Fprintln(stdout, warning)
+	}
+	return t.close(err)
+}
+
+// packages is what was named on the command line, or all there are.
+func packages(named []string) []string {
+	if len(named) == 0 {
+		return []string{"./..."}
+	}
+	return named
+}
+
+// runGo runs the go command and reads its events to the end.
+func (t *tally) runGo(args []string, stderr io.Writer) error {
+	cmd := exec.Command("go", args...)
+	cmd.Stderr = stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	readErr := t.read(out)
+	if readErr != nil {
+		_, _ = io.Copy(io.Discard, out) // the command must not hang on a full pipe
+	}
+	return errors.Join(readErr, cmd.Wait())
+}
+
+// read takes events as go test -json writes them. Lines that are no events are passed on.
+func (t *tally) read(r io.Reader) error {
+	in := bufio.NewReader(r)
+	for {
+		line, err := in.ReadBytes('\n')
+		if len(bytes.TrimSpace(line)) > 0 {
+			var e event
+			if json.Unmarshal(line, &e) == nil && e.Action != "" {
+				t.add(e)
+			} else {
+				fmt.Fprintf(t.out, "%s", line)
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read the events of go test: %w", err)
+		}
+	}
+}

@@ -1,0 +1,199 @@
+package house
+
+import (
+	"bytes"
+	"encoding/json"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/felhom/tend"
+
+// long names what may be longer than the limits, and why.
+func long() map[string]string {
+	return map[string]string{}
+}
+
+// root is the top of the repository.
+func root(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// walk calls do with the text of every file of the repository but those that .gitignore leaves out.
+// It reads through os, so that go test knows what the result depends on and runs anew when it changed.
+func walk(t *testing.T, do func(path string, text []byte)) {
+	t.Helper()
+	top := root(t)
+	left := []string{".git", "bin", "dist", ".tend"}
+	err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, _ := filepath.Rel(top, path)
+		switch {
+		case d.IsDir() && slices.Contains(left, rel):
+			return fs.SkipDir
+		case !d.Type().IsRegular() || strings.HasSuffix(rel, ".test") || strings.HasSuffix(rel, ".out"):
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err == nil {
+			do(filepath.ToSlash(rel), text)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// sources parses every Go file of the repository.
+func sources(t *testing.T) []Source {
+	t.Helper()
+	var out []Source
+	walk(t, func(path string, text []byte) {
+		if !strings.HasSuffix(path, ".go") || strings.Contains(path, "testdata/") {
+			return
+		}
+		s, err := Parse(path, text)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		out = append(out, s)
+	})
+	return out
+}
+
+// listPackages asks go list for the packages of the module as they are built for a host: Linux, no cgo.
+func listPackages(t *testing.T) []Package {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-e", "-json=ImportPath,GoFiles,Imports,TestImports,XTestImports,Deps,Error", "./...")
+	cmd.Dir = root(t)
+	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0")
+	cmd.Stderr = t.Output()
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("list packages: %v", err)
+	}
+	clock := make(map[string][]string)
+	for _, s := range sources(t) {
+		if !s.IsTest() {
+			dir := filepath.ToSlash(filepath.Dir(s.Path))
+			clock[dir] = append(clock[dir], s.Clock()...)
+		}
+	}
+	var packages []Package
+	for dec := json.NewDecoder(bytes.NewReader(out)); dec.More(); {
+		var p struct {
+			ImportPath                               string
+			Imports, TestImports, XTestImports, Deps []string
+			Error                                    *struct{ Err string }
+		}
+		if err := dec.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		if p.Error != nil {
+			t.Errorf("%s: %s", p.ImportPath, p.Error.Err)
+		}
+		path := relative(p.ImportPath)
+		packages = append(packages, Package{
+			Path:        path,
+			Imports:     relativeAll(p.Imports),
+			TestImports: relativeAll(slices.Concat(p.TestImports, p.XTestImports)),
+			Reaches:     relativeAll(p.Deps),
+			Clock:       clock[path],
+		})
+	}
+	return packages
+}
+
+// relative shortens an import path of the module.
+func relative(path string) string {
+	if path == module {
+		return "."
+	}
+	return strings.TrimPrefix(path, module+"/")
+}
+
+func relativeAll(paths []string) []string {
+	out := make([]string, len(paths))
+	for i, p := range paths {
+		out[i] = relative(p)
+	}
+	return out
+}
+
+// TestLayers holds every package against "Who may import whom" and the fence of docs/architecture.md.
+func TestLayers(t *testing.T) {
+	packages := listPackages(t)
+	if len(packages) == 0 {
+		t.Fatal("no package found")
+	}
+	for _, v := range Check(packages) {
+		t.Error(v)
+	}
+}
+
+// TestSizes holds every file and function against the limits.
+func TestSizes(t *testing.T) {
+	all := sources(t)
+	for _, v := range CheckSizes(all, long()) {
+		t.Error(v)
+	}
+	var lengths []int
+	for _, s := range all {
+		if !s.IsTest() {
+			for _, f := range s.Functions() {
+				lengths = append(lengths, f.Lines)
+			}
+		}
+	}
+	slices.Sort(lengths)
+	t.Logf("%d functions, median %d lines, 95th percentile %d", len(lengths), lengths[len(lengths)/2], lengths[len(lengths)*95/100])
+}
+
+// TestDocumented demands a comment on every package and every exported name.
+func TestDocumented(t *testing.T) {
+	documented := make(map[string]bool)
+	for _, s := range sources(t) {
+		if s.IsTest() {
+			continue
+		}
+		dir := filepath.ToSlash(filepath.Dir(s.Path))
+		documented[dir] = documented[dir] || s.HasPackageComment()
+		for _, name := range s.Undocumented() {
+			t.Errorf("%s has no comment", name)
+		}
+	}
+	for dir, ok := range documented {
+		if !ok {
+			t.Errorf("package %s has no comment", dir)
+		}
+	}
+}
+
+// TestWords looks for paths that only exist where tend is made.
+func TestWords(t *testing.T) {
+	walk(t, func(path string, text []byte) {
+		if path == "CHANGELOG.md" {
+			return
+		}
+		for _, v := range CheckWords(path, text) {
+			t.Error(v)
+		}
+	})
+}
