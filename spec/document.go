@@ -1,0 +1,169 @@
+package spec
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/spec/setting"
+)
+
+// Rows of a container that are no settings of Proxmox.
+var (
+	ID = setting.Key[int64]{
+		Path: "id", Type: setting.Integer(int64(proxmox.MinVMID), int64(proxmox.MaxVMID)), Required: true, Label: "VMID",
+		Doc: "VMID. It is always written: which container is meant is never guessed.", Example: "120",
+	}
+	Node = setting.Key[string]{
+		Path: "node", Type: setting.Pattern("name of a node", `[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?`), Required: true,
+		Doc: "Node on which the container lives.", Example: "pve1",
+	}
+	Use = setting.Key[[]string]{
+		Path: "use", Type: names("name of a profile"), Doc: "Profiles that lie under the container, later ones over earlier ones.",
+		Example: "[docker]",
+	}
+	FromTemplate = setting.Key[string]{
+		Path: "from.template", Example: `"local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst"`,
+		Type: setting.Pattern("volume of a template, as in local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst", `[^:\s]+:vztmpl/\S+`),
+		Doc:  "Template that the container is made from.",
+	}
+	PowerState = setting.Key[string]{
+		Path: "state", Type: setting.Enum(string(Running), string(Stopped), string(Any)), Default: new(string(Running)),
+		Doc: "Whether the container shall run; any leaves it as it is.", Example: "running",
+	}
+	Restarts = setting.Key[string]{
+		Path: "restart", Type: setting.Enum(string(RestartNever), string(RestartWindow), string(RestartNow)),
+		Default: new(string(RestartNever)), Example: "window",
+		Doc: "When changes that need a restart may have it: never (by hand only), window (in a maintenance window), now.",
+	}
+	DestroyRule = setting.Key[string]{
+		Path: "lifecycle.destroy", Type: setting.Enum("forbid", "allow"), Default: new("allow"), Example: "forbid",
+		Doc: "Whether tend may ever destroy the container.",
+	}
+	RecreateRule = setting.Key[string]{
+		Path: "lifecycle.recreate", Type: setting.Enum("forbid"), Default: new("forbid"), Example: "forbid",
+		Doc: "Whether the container may be made anew for a change that needs it.",
+	}
+	Ignore = setting.Key[[]string]{
+		Path: "lifecycle.ignore", Example: "[description]",
+		Type: setting.List("path of a setting", setting.Words, " ", func(s string) error {
+			if setting.Container.Row(s) == nil {
+				return errors.New("is no setting" + nearest(s))
+			}
+			return nil
+		}),
+		Doc: "Settings that are left as they are, for example because people change them by hand.",
+	}
+	SSHKeys = setting.Key[[]string]{
+		Path: "init.sshKeys", Type: setting.List("public SSH key", setting.Lines, "\n", checkSSHKey), Label: "SSH keys",
+		Doc: "Public SSH keys of root, given at create only.", Example: `["ssh-ed25519 AAAA… me"]`,
+	}
+	PasswordFile = setting.Key[string]{
+		Path: "init.password.file", Type: setting.Text("path of a file", nil), Label: "password file",
+		Doc: "File that holds root's password, given at create only.", Example: "/run/credentials/media",
+	}
+	PasswordEnv = setting.Key[string]{
+		Path: "init.password.env", Type: setting.Pattern("name of an environment variable", `[A-Za-z_][A-Za-z0-9_]*`),
+		Doc: "Environment variable that holds root's password, given at create only.", Example: "MEDIA_PASSWORD",
+		Label: "password variable",
+	}
+	Adopt = setting.Key[bool]{
+		Path: "adopt", Type: setting.Boolean(), Default: new(false),
+		Doc: "Take over an existing container that does not carry the owner's tag.", Example: "true",
+	}
+)
+
+// ContainerFields is everything that may be written for one container.
+var ContainerFields = setting.Object{
+	Name: "container",
+	Rows: append([]setting.Row{
+		ID, Node, Use, FromTemplate, PowerState, Restarts, Adopt, DestroyRule, RecreateRule, Ignore, SSHKeys,
+		PasswordFile, PasswordEnv,
+	}, setting.Container.Rows...),
+}
+
+// LayerFields is what may be written in defaults and profiles: nothing that identifies one container.
+var LayerFields = setting.Object{
+	Name: "layer",
+	Rows: without(ContainerFields.Rows, ID.Path, Use.Path, Adopt.Path, setting.Hostname.Path),
+}
+
+// Rows of a document.
+var (
+	ClusterName = setting.Key[string]{
+		Path: "cluster.name", Type: setting.Text("name", nil), Doc: "Name of the cluster, shown in plans.", Example: "home",
+	}
+	Owner = setting.Key[string]{
+		Path: "cluster.owner", Type: setting.Pattern("tag", `(?i)[a-z0-9_][a-z0-9_\-+.]*`), Default: new("tend"),
+		Doc: "Tag that is put on each container of this spec. Containers without it are never touched.", Example: "tend",
+	}
+	Nodes = setting.Key[[]string]{
+		Path: "cluster.nodes", Type: names("name of a node"), Example: "[pve1]",
+		Doc: "Nodes of the cluster: tend refuses to run against one that lacks any of them.",
+	}
+	Defaults = setting.Key[setting.Record]{
+		Path: "defaults", Type: LayerFields.Type(), Doc: "Lowest layer, under every container.",
+		Example: "{node: pve1}",
+	}
+	Profiles = setting.Key[setting.Members]{
+		Path: "profiles", Type: setting.Mapping(setting.Pattern("name of a profile", nameExpr), LayerFields),
+		Doc: "Named layers between the defaults and the containers that use them.", Example: "{docker: {features: {nesting: true}}}",
+	}
+	Containers = setting.Key[setting.Members]{
+		Path: "containers", Type: setting.Mapping(setting.Pattern("name of a container", nameExpr), ContainerFields),
+		Doc: "Containers, by name. The name is the host name unless hostname says otherwise.",
+	}
+)
+
+// Document is everything that may be written in a file of a spec.
+var Document = setting.Object{
+	Name: "document",
+	Rows: []setting.Row{ClusterName, Owner, Nodes, Defaults, Profiles, Containers},
+}
+
+// nameExpr is what a host name may be, without dots.
+const nameExpr = `[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?`
+
+func names(what string) setting.Type[[]string] {
+	return setting.List(what, setting.Words, " ", func(s string) error {
+		if s == "" {
+			return errors.New("is empty")
+		}
+		return nil
+	})
+}
+
+func without(rows []setting.Row, paths ...string) []setting.Row {
+	var out []setting.Row
+	for _, r := range rows {
+		keep := true
+		for _, p := range paths {
+			keep = keep && r.Info().Path != p
+		}
+		if keep {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func nearest(path string) string {
+	var paths []string
+	for _, r := range setting.Container.Rows {
+		paths = append(paths, r.Info().Path)
+	}
+	if n := setting.Nearest(path, paths); n != "" {
+		return ": did you mean " + n + "?"
+	}
+	return ": the settings are " + strings.Join(paths, ", ")
+}
+
+// checkSSHKey accepts what Proxmox accepts: type, base64 and an optional comment on one line
+// (pve-common Tools.pm, validate_ssh_public_keys).
+func checkSSHKey(s string) error {
+	f := strings.Fields(s)
+	if strings.ContainsAny(s, "\n\r") || len(f) < 2 || !strings.Contains(f[0], "-") {
+		return errors.New("is not a public SSH key: write its type, a blank and the key, on one line")
+	}
+	return nil
+}

@@ -1,0 +1,20 @@
+package setting
+
+import "fmt"
+
+// Mapping is the type of a mapping from names to objects, such as the containers of a spec. It has no text
+// on Proxmox's side.
+func Mapping(name Type[string], o Object) Type[Members] {
+	fam := Family{Identity: Key[string]{Type: name, Doc: name.Name}, Member: o}
+	return Type[Members]{
+		Name: "mapping from " + name.Name,
+		Decode: func(in any, at Path, report Report) (Members, bool) {
+			return decodeMembers(in, name, name.Name, o, at, report)
+		},
+		Encode: func(m Members) any { return fam.EncodeSpec(m) },
+		Text:   func(m Members) string { return fmt.Sprint(len(m)) },
+		Equal:  func(a, b Members) bool { return fam.Equal(a, b) },
+		Schema: fam.Schema(),
+		Rows:   o.Rows,
+	}
+}

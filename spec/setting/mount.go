@@ -1,0 +1,266 @@
+package setting
+
+import (
+	"errors"
+	"maps"
+	"strings"
+
+	"github.com/felhom/tend/proxmox/property"
+)
+
+// Parts of a mount and of the root file system.
+var (
+	Storage = Key[string]{
+		Path: "storage", Type: Pattern("name of a storage", `[A-Za-z][-\w.]*[A-Za-z0-9]`), Virtual: true, Keep: true,
+		Doc: "Storage on which the volume lies. A new volume is made there.", Example: "local-zfs",
+		Running: "restart: Proxmox moves volumes of stopped containers only",
+	}
+	Size = Key[Bytes]{
+		Path: "size", PVE: "size", Type: Amount(MiB, MiB, diskSize{}), Keep: true, Example: "64GiB",
+		Doc: "Size of the volume. It can grow, never shrink. Absent: as it is.",
+	}
+	Volume = Key[string]{
+		Path: "volume", PVE: "volume", Keep: true, Example: "local-zfs:subvol-120-disk-1",
+		Type: Text("volume of a storage, as in local-zfs:subvol-120-disk-1", checkVolume),
+		Doc:  "An existing volume to mount, in place of a new one. Absent: the one that was made is kept.",
+	}
+	HostPath = Key[string]{
+		Path: "hostPath", Type: Text("absolute path", checkPath), Virtual: true, Label: "host path", Example: "/srv/media",
+		Doc: "Directory or block device of the node to mount (a bind mount), in place of a volume.", Lane: "root",
+	}
+	HostMount = Key[string]{
+		Path: "hostMount", Type: Pattern("name of a host mount", `[A-Za-z0-9][-\w.]*`), Virtual: true,
+		Doc: "Name of a host mount of the spec, in place of hostPath.", Lane: "root", Example: "usb-media",
+	}
+	HostMountPath = Key[string]{
+		Path: "path", Type: Text("relative path", checkRelativePath), Virtual: true, Example: "films",
+		Doc: "Directory below the host mount.", Lane: "root",
+	}
+	ReadOnly = Key[bool]{
+		Path: "readOnly", PVE: "ro", Type: Boolean(), Default: new(false), Absent: new(false), Doc: "Mount read-only.",
+		Example: "true",
+	}
+	Backup = Key[bool]{
+		Path: "backup", PVE: "backup", Type: Boolean(), Default: new(false), Absent: new(false), Example: "true",
+		Doc: "Include the volume in backups. Bind mounts never are, the root file system always is.",
+	}
+	ACL = Key[bool]{
+		Path: "acl", PVE: "acl", Type: Boolean(), Default: new(false), Absent: new(false), Label: "ACLs", Example: "true",
+		Doc: "Mount with POSIX access control lists.",
+	}
+	IDMap = Key[string]{
+		Path: "idmap", PVE: "idmap", Label: "id map", Example: `"u:0:100000:65536;g:0:100000:65536"`,
+		Type: Pattern("passthrough, or mappings u:container:disk:length joined by ;",
+			`passthrough|[ug]:\d+:\d+:\d+(;[ug]:\d+:\d+:\d+)*`),
+		Doc: "How user and group ids of the volume appear in the container.",
+	}
+	KeepAttrs = Key[bool]{
+		Path: "keepAttrs", PVE: "keepattrs", Type: Boolean(), Default: new(false), Absent: new(false), Example: "true",
+		Doc: "Keep owner and mode of the mount point's directory.",
+	}
+	MountOptions = Key[[]string]{
+		Path: "options", PVE: "mountoptions", Example: "[noatime]",
+		Type: Unordered(List("mount option", semicolons, ";", func(s string) error {
+			return oneOf(s, "discard", "lazytime", "noatime", "nodev", "noexec", "nosuid")
+		})),
+		Doc: "Mount options: discard, lazytime, noatime, nodev, noexec, nosuid.",
+	}
+	Quota = Key[bool]{
+		Path: "quota", PVE: "quota", Type: Boolean(), Default: new(false), Absent: new(false), Example: "false",
+		Doc: "Enable user quotas; only privileged containers can start with them.",
+	}
+	Replicate = Key[bool]{
+		Path: "replicate", PVE: "replicate", Type: Boolean(), Default: new(true), Absent: new(true), Example: "true",
+		Doc: "Include the volume in storage replication.",
+	}
+	Shared = Key[bool]{
+		Path: "shared", PVE: "shared", Type: Boolean(), Default: new(false), Absent: new(false), Example: "true",
+		Doc: "Declare that the same is found under this path on every node, so that the container may migrate.",
+	}
+	MountPath = Key[string]{
+		Path: "mp", PVE: "mp", Type: Text("absolute path", checkPath), Required: true, Doc: "path in the container",
+	}
+)
+
+var rootObject = Object{
+	Name: "root file system", DefaultKey: "volume", FromWire: volumeFromWire, ToWire: volumeToWire, Settle: settleVolume,
+	Summary: volumeText,
+	Rows:    []Row{Storage, Size, Volume, HostPath, ReadOnly, ACL, IDMap, MountOptions, Quota, Replicate, Shared},
+}
+
+// RootFS is the root file system.
+var RootFS = Key[Record]{
+	Path: "rootfs", PVE: "rootfs", Type: rootObject.Type(), Keep: true, Fixed: true, Label: "rootfs",
+	Doc: "Root file system.", Example: "{storage: local-zfs, size: 8GiB}",
+	OnEdit:  func(old, new *Record, f Facts) Effect { return editVolume(old, new, f) },
+	MayEdit: mayMount,
+	Running: "online to grow; else restart",
+}
+
+var mountObject = Object{
+	Name: "mount", DefaultKey: "volume", FromWire: volumeFromWire, ToWire: volumeToWire, Settle: settleVolume,
+	Summary: volumeText,
+	Rows: []Row{
+		Storage, Size, Volume, HostPath, HostMount, HostMountPath, ReadOnly, Backup, ACL, IDMap, KeepAttrs,
+		MountOptions, Quota, Replicate, Shared,
+	},
+}
+
+// Mounts is mp0 to mp255.
+var Mounts = &Family{
+	Path: "mounts", PVE: "mp", Max: 255, Identity: MountPath, Label: "mount",
+	Doc:     "Volumes and directories of the node, by the path in the container where they are mounted.",
+	Example: "{/data: {storage: local-zfs, size: 64GiB}}",
+	Member:  mountObject,
+	OnEdit:  func(old, new *Record, _ int, f Facts) Effect { return editVolume(old, new, f) },
+	MayEdit: mayMount, Hint: hintMount,
+	Running: "online to add and to grow; else restart",
+	Lane:    "token for volumes, root for directories and devices of the node",
+}
+
+// SameSource reports whether two mounts show the same data: the same volume or the same path of the node.
+// A volume that is yet to be made is the same as one on its storage.
+func SameSource(old, new Record) bool {
+	oldHost, newHost := HostPath.Or(old, ""), HostPath.Or(new, "")
+	if oldHost != "" || newHost != "" {
+		return oldHost == newHost
+	}
+	want, ok := Volume.Get(new)
+	return !ok || want == Volume.Or(old, "")
+}
+
+func editVolume(old, new *Record, f Facts) Effect {
+	switch {
+	case old == nil:
+		return Online
+	case new == nil:
+		return afterStop(old, new, f)
+	case Size.Or(*new, 0) < Size.Or(*old, 0) && SameSource(*old, *new):
+		return Refused
+	}
+	grown := maps.Clone(*old)
+	if v, ok := Size.Get(*new); ok {
+		Size.Set(grown, v)
+	}
+	if mountObject.Equal(grown, *new) {
+		return Online
+	}
+	return afterStop(old, new, f)
+}
+
+// mayMount is pve-container LXC.pm, check_ct_modify_config_perm: paths of the node are for root; taking them
+// away is not.
+func mayMount(_, new *Record, _ Facts) Access {
+	if new == nil {
+		return Access{}
+	}
+	host, ok := HostPath.Get(*new)
+	if !ok {
+		return Access{}
+	}
+	kind := "bind"
+	if strings.HasPrefix(host, "/dev/") {
+		kind = "device"
+	}
+	return Access{
+		Root: true, Reason: kind + " mounts are for root@pam",
+		Refusal: "Permission check failed (mount point type " + kind + " is only allowed for root@pam)",
+	}
+}
+
+func hintMount(old, new *Record, _ Facts) string {
+	if old == nil || new != nil {
+		return ""
+	}
+	if v, ok := Volume.Get(*old); ok {
+		return "volume " + v + " is kept as unused"
+	}
+	return ""
+}
+
+// volumeFromWire splits what Proxmox calls the volume: "storage:name" is a volume, "/path" one of the node.
+func volumeFromWire(r Record) Record {
+	v, ok := Volume.Get(r)
+	if !ok {
+		return r
+	}
+	if strings.HasPrefix(v, "/") {
+		delete(r, Volume.Path)
+		HostPath.Set(r, v)
+		return r
+	}
+	storage, _, _ := strings.Cut(v, ":")
+	Storage.Set(r, storage)
+	return r
+}
+
+// volumeToWire is the inverse. Only a mount that has no volume yet becomes "storage:GiB", which makes Proxmox
+// allocate one: an existing volume is always written by its name, so that no second one can come about.
+func volumeToWire(r Record) Record {
+	out := maps.Clone(r)
+	if host, ok := HostPath.Get(r); ok {
+		Volume.Set(out, host)
+		return out
+	}
+	if _, ok := Volume.Get(r); !ok {
+		gib := float64(Size.Or(r, 4*GiB)) / float64(GiB)
+		Volume.Set(out, Storage.Or(r, "")+":"+property.Number{}.Format(gib))
+		delete(out, Size.Path)
+	}
+	return out
+}
+
+// settleVolume drops what was kept of another source than the spec's.
+func settleVolume(spec, merged Record) Record {
+	if _, ok := HostPath.Get(spec); ok {
+		for _, path := range []string{Volume.Path, Storage.Path, Size.Path} {
+			delete(merged, path)
+		}
+	}
+	if v, ok := Volume.Get(spec); ok {
+		storage, _, _ := strings.Cut(v, ":")
+		Storage.Set(merged, storage)
+	}
+	return merged
+}
+
+func volumeText(r Record) string {
+	var parts []string
+	switch host, ok := HostPath.Get(r); {
+	case ok && strings.HasPrefix(host, "/dev/"):
+		parts = append(parts, "device "+host)
+	case ok:
+		parts = append(parts, "bind "+host)
+	default:
+		size := "volume"
+		if v, ok := Size.Get(r); ok {
+			size = v.String()
+		}
+		parts = append(parts, size+" on "+Storage.Or(r, "the default storage"))
+	}
+	var more []string
+	for _, row := range []Row{ReadOnly, Backup, ACL, KeepAttrs, Quota, Shared} {
+		if i := row.Info(); r[i.Path] == true {
+			more = append(more, i.Label)
+		}
+	}
+	if !Replicate.Or(r, true) {
+		more = append(more, "not replicated")
+	}
+	if o := MountOptions.Or(r, nil); len(o) > 0 {
+		more = append(more, strings.Join(o, ", "))
+	}
+	if len(more) > 0 {
+		parts = append(parts, "("+strings.Join(more, ", ")+")")
+	}
+	return strings.Join(parts, " ")
+}
+
+func oneOf(s string, values ...string) error {
+	for _, v := range values {
+		if s == v {
+			return nil
+		}
+	}
+	return errors.New("is not one of " + strings.Join(values, ", "))
+}
