@@ -1,9 +1,7 @@
 package proxmox
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -20,7 +18,7 @@ var (
 	// guest, a snapshot, a storage, a volume, a pool, a bridge, a task or a node.
 	ErrNotFound = errors.New("not found")
 	// ErrNoGuest: the configuration file of the guest does not exist on the node that was asked.
-	ErrNoGuest = fmt.Errorf("no such guest: %w", ErrNotFound)
+	ErrNoGuest error = &refinement{"no such guest", ErrNotFound}
 	// ErrUnauthorized: the token or ticket is missing, wrong or expired. Nothing was done.
 	ErrUnauthorized = errors.New("not authenticated")
 	// ErrForbidden: a privilege is missing (see [Privileges]), or only root@pam itself may do this.
@@ -47,8 +45,17 @@ var (
 	ErrUnreachable = errors.New("unreachable")
 	// ErrOutcomeUnknown: the connection broke after a mutation may have been sent, so that it may or may not
 	// have been carried out. Look before it is sent again.
-	ErrOutcomeUnknown = fmt.Errorf("outcome unknown: %w", ErrUnreachable)
+	ErrOutcomeUnknown error = &refinement{"outcome unknown", ErrUnreachable}
 )
+
+// A refinement is a class of errors within another.
+type refinement struct {
+	text  string
+	class error
+}
+
+func (r *refinement) Error() string { return r.text }
+func (r *refinement) Unwrap() error { return r.class }
 
 // Privileges are what a caller lacks.
 type Privileges struct {
@@ -94,16 +101,22 @@ type APIError struct {
 // Formatter/Standard.pm). A body that is not JSON counts as absent.
 func NewAPIError(r Request, status int, reason string, body []byte) *APIError {
 	var answer struct {
-		Message string                `json:"message"`
-		Errors  map[string]scalarText `json:"errors"`
+		Message any `pve:"message"`
+		Errors  any `pve:"errors"`
 	}
-	_ = json.Unmarshal(body, &answer) // a body that cannot be read leaves the reason phrase
-	e := &APIError{Method: r.Method, Path: r.Path, Status: status, Text: strings.TrimSpace(answer.Message)}
+	_ = decode(body, &answer) // a body that cannot be read leaves the reason phrase
+	e := &APIError{Method: r.Method, Path: r.Path, Status: status}
+	if text, ok := scalar(answer.Message); ok {
+		e.Text = strings.TrimSpace(text)
+	}
 	if e.Text == "" {
 		e.Text = strings.TrimSpace(reason)
 	}
-	for k, v := range answer.Errors {
-		e.setParam(k, string(v))
+	params, _ := answer.Errors.(map[string]any)
+	for key, v := range params {
+		if text, ok := scalar(v); ok {
+			e.setParam(key, text)
+		}
 	}
 	if len(e.Params) == 0 {
 		e.paramsOfText()

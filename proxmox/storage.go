@@ -1,0 +1,54 @@
+package proxmox
+
+import (
+	"context"
+	"time"
+)
+
+// A Storage is a storage as a node sees it. Sizes are in bytes.
+type Storage struct {
+	Name    string   `pve:"storage"`
+	Type    string   `pve:"type"`    // "dir", "zfspool", "lvmthin", …
+	Content []string `pve:"content"` // what it may hold: "rootdir", "vztmpl", "backup", …
+	Active  bool     `pve:"active"`
+	Enabled bool     `pve:"enabled"`
+	Shared  bool     `pve:"shared"`
+	Total   int64    `pve:"total"`
+	Used    int64    `pve:"used"`
+	Avail   int64    `pve:"avail"`
+}
+
+// Storages lists the storages of a node on which the token has Datastore.Audit or Datastore.AllocateSpace.
+func (c *Client) Storages(ctx context.Context, node string) (list []Storage, err error) {
+	return list, c.get(ctx, nodePath(node, "/storage"), nil, &list)
+}
+
+// A ContentFilter narrows a list of volumes. Its zero value lets everything through.
+type ContentFilter struct {
+	Content string // "rootdir", "vztmpl", "backup", …
+	Guest   VMID   // volumes and backups of this guest
+}
+
+// A Volume is something that a storage holds.
+type Volume struct {
+	ID        string    `pve:"volid"` // "local:vztmpl/debian-13.tar.zst"
+	Content   string    `pve:"content"`
+	Format    string    `pve:"format"`
+	Size      int64     `pve:"size"`
+	Used      int64     `pve:"used"` // bytes on the storage, where it can tell
+	Created   time.Time `pve:"ctime"`
+	Guest     VMID      `pve:"vmid"`
+	Parent    string    `pve:"parent"` // the base volume of a linked clone
+	Subtype   string    `pve:"subtype"`
+	Notes     string    `pve:"notes"`
+	Protected bool      `pve:"protected"`
+}
+
+// StorageContent lists what a storage holds and the token may see. Volumes of guests need Datastore.Allocate,
+// or Datastore.Audit and VM.Config.Disk on the guest (pve-storage API2/Storage/Content.pm, index).
+func (c *Client) StorageContent(ctx context.Context, node, storage string, f ContentFilter) (list []Volume, err error) {
+	p := params{}
+	p.text("content", f.Content)
+	p.number("vmid", int64(f.Guest))
+	return list, c.get(ctx, nodePath(node, "/storage/"+escape(storage)+"/content"), p.values(), &list)
+}
