@@ -77,3 +77,6 @@ replay:
 
 fuzz-short:
 	@$(GATE) fuzz -budget $(FUZZBUDGET)
+
+demo: build ## apply examples/homelab on the embedded simulator and plan it again
+	@examples/demo.sh

@@ -38,7 +38,7 @@ func runGen(args []string, stdout, stderr io.Writer) error {
 	}
 	defer os.RemoveAll(dir)
 	tend := filepath.Join(dir, "tend")
-	build := exec.Command("go", "build", "-o", tend, "./cmd/tend")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", tend, "./cmd/tend")
 	build.Stdout, build.Stderr = stderr, stderr
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("build tend: %w", err)
