@@ -40,7 +40,7 @@ var (
 	Env = Key[map[string]string]{
 		Path: "env", PVE: "env", OnEdit: afterStop[map[string]string], Example: `{TZ: "UTC"}`,
 		Type: Dictionary("text without control characters", "\x00", checkEnvName, printable),
-		Doc:  "Environment of the first process.",
+		Doc:  "Environment of the first process.", Absent: new(map[string]string(nil)),
 	}
 	HookScript = Key[string]{
 		Path: "hookScript", PVE: "hookscript", Example: `"local:snippets/hook.sh"`,

@@ -134,7 +134,9 @@ func (k Key[T]) FormatWire(v any) string {
 // Text implements [Row].
 func (k Key[T]) Text(v any) string {
 	if p := k.effective(v); p != nil {
-		return k.Type.Text(*p)
+		if s := k.Type.Text(*p); s != "" {
+			return s
+		}
 	}
 	return "none"
 }

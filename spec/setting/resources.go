@@ -53,7 +53,7 @@ var (
 		Type: Text("text of at most 8192 characters", func(s string) error {
 			return atMost(len([]rune(s)), 8192)
 		}),
-		Doc: "Notes, shown by Proxmox as Markdown.",
+		Doc: "Notes, shown by Proxmox as Markdown.", Absent: new(""),
 		// Proxmox keeps it as comment lines and gives it back with exactly one line end
 		// (pve-container LXC/Config.pm, write_pct_config).
 		Normal: func(v string, _ Facts) string { return strings.TrimRight(v, "\n") },
@@ -63,6 +63,7 @@ var (
 		Type: Unordered(List("tag (letters, digits, _ - + .)", Words, ";", checkTag)),
 		Doc: "Tags. Proxmox sorts and lower-cases them, as the datacenter's tag style says. The owner's tag is " +
 			"added by tend.",
+		Absent: new([]string(nil)),
 		Normal: normalTags,
 	}
 	Arch = Key[string]{
@@ -104,14 +105,14 @@ var (
 var (
 	NameServers = Key[[]string]{
 		Path: "dns.servers", PVE: "nameserver", Label: "DNS servers", Example: "[192.168.1.1]",
-		Type:   List("IP address", Words, " ", checkIPLinkLocal),
-		Doc:    "DNS servers. Absent, with dns.search absent too: the node's own.",
+		Type: List("IP address", Words, " ", checkIPLinkLocal),
+		Doc:  "DNS servers. Absent, with dns.search absent too: the node's own.", Absent: new([]string(nil)),
 		OnEdit: afterStop[[]string],
 	}
 	SearchDomains = Key[[]string]{
 		Path: "dns.search", PVE: "searchdomain", Label: "DNS search", Example: "home.lan",
-		Type:   List("domain name", Words, " ", checkDNSName),
-		Doc:    "Domains in which short names are looked up.",
+		Type: List("domain name", Words, " ", checkDNSName),
+		Doc:  "Domains in which short names are looked up.", Absent: new([]string(nil)),
 		OnEdit: afterStop[[]string],
 	}
 )

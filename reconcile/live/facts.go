@@ -1,0 +1,99 @@
+package live
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/reconcile/plan"
+)
+
+// Fill reads what a plan needs to know besides and puts it into the observation; more says whether anything
+// was read, so that the plan must be computed again.
+func (o *Observer) Fill(ctx context.Context, have *plan.Live, n plan.Needs) (more bool, err error) {
+	if n.None() {
+		return false, nil
+	}
+	if n.Guests {
+		if err := o.readGuests(ctx, have); err != nil {
+			return false, err
+		}
+	}
+	for node := range n.Storages {
+		if err := o.readStorages(ctx, node); err != nil {
+			return false, err
+		}
+	}
+	for node := range n.Templates {
+		if err := o.readTemplates(ctx, node); err != nil {
+			return false, err
+		}
+	}
+	have.Guests, have.Storages, have.Templates = o.guests, o.storages, o.templates
+	return true, nil
+}
+
+// readGuests finds the VMIDs that are taken by anything but the containers that were listed: virtual
+// machines, and containers of nodes that are offline.
+func (o *Observer) readGuests(ctx context.Context, have *plan.Live) error {
+	list, err := o.Client.Resources(ctx, "vm")
+	if err != nil {
+		return fmt.Errorf("list guests of the cluster: %w", err)
+	}
+	o.guests = map[proxmox.VMID]string{}
+	for _, g := range list {
+		if have.Containers[g.Guest] != nil {
+			continue
+		}
+		kind := "virtual machine"
+		if g.Type == "lxc" {
+			kind = "container"
+		}
+		o.guests[g.Guest] = fmt.Sprintf("%s %q on node %s", kind, g.Name, g.Node)
+	}
+	return nil
+}
+
+func (o *Observer) readStorages(ctx context.Context, node string) error {
+	if o.storages[node] != nil {
+		return nil
+	}
+	list, err := o.Client.Storages(ctx, node)
+	if err != nil {
+		return fmt.Errorf("list storages of node %s: %w", node, err)
+	}
+	if o.storages == nil {
+		o.storages = map[string]map[string]proxmox.Storage{}
+	}
+	o.storages[node] = map[string]proxmox.Storage{}
+	for _, s := range list {
+		o.storages[node][s.Name] = s
+	}
+	return nil
+}
+
+// readTemplates lists the templates on all storages of a node that can hold them.
+func (o *Observer) readTemplates(ctx context.Context, node string) error {
+	if err := o.readStorages(ctx, node); err != nil {
+		return err
+	}
+	found := map[string]bool{}
+	for _, s := range o.storages[node] {
+		if !slices.Contains(s.Content, "vztmpl") || !s.Active || !s.Enabled {
+			continue
+		}
+		volumes, err := o.Client.StorageContent(ctx, node, s.Name, proxmox.ContentFilter{Content: "vztmpl"})
+		if err != nil {
+			return fmt.Errorf("list templates on storage %s of node %s: %w", s.Name, node, err)
+		}
+		for _, v := range volumes {
+			found[v.ID] = true
+		}
+	}
+	if o.templates == nil {
+		o.templates = map[string]map[string]bool{}
+	}
+	o.templates[node] = found
+	return nil
+}

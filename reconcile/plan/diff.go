@@ -1,0 +1,275 @@
+package plan
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/spec/setting"
+)
+
+// An edit is a change and the way in which it is told to Proxmox.
+type edit struct {
+	change setting.Change
+	kind   editKind
+	key    string // Proxmox's key
+	value  string // of a set
+	size   setting.Bytes
+}
+
+type editKind int
+
+const (
+	editSet    editKind = iota
+	editDelete          // remove the key
+	editRevert          // drop what is pending
+	editWait            // it is pending as it shall be: nothing to send, a restart is missing
+	editGrow            // grow the volume
+	editAlloc           // set, and Proxmox makes or attaches a volume
+	editNet             // set or delete a network interface
+)
+
+// A differ compares what a container shall be with what it is and will be once it has stopped.
+type differ struct {
+	want   setting.Record
+	have   *Observed
+	facts  setting.Facts
+	ignore []string
+	edits  []edit
+}
+
+// diff returns the edits that a container needs, in the order of the table.
+func diff(want setting.Record, have *Observed, f setting.Facts, ignore []string) []edit {
+	d := &differ{want: want, have: have, facts: f, ignore: ignore}
+	for _, row := range setting.Container.Rows {
+		if slices.Contains(ignore, row.Info().Path) {
+			continue
+		}
+		if fam, ok := row.(*setting.Family); ok {
+			d.family(fam)
+			continue
+		}
+		d.row(row)
+	}
+	return d.edits
+}
+
+func (d *differ) add(e edit) { d.edits = append(d.edits, e) }
+
+// row compares a setting with one key.
+func (d *differ) row(row setting.Row) {
+	i := row.Info()
+	current, next := d.have.Current.Record[i.Path], d.have.Next.Record[i.Path]
+	v, ok := row.Want(d.want[i.Path], next, d.facts)
+	if !ok {
+		v = nil
+	}
+	if i.Path == setting.RootFS.Path {
+		d.volume(row, i.PVE, current, next, v)
+		return
+	}
+	ch := scalarChange(row, current, v, d.facts)
+	e, differs := d.against(row.Equal, i.PVE, current, next, v, ch)
+	if !differs {
+		return
+	}
+	if e.kind == editSet {
+		e.value = row.FormatWire(v)
+		if v == nil || e.value == "" || row.Equal(v, nil) && !i.Fixed && !explicitOff(current) {
+			e.kind = editDelete
+		}
+	}
+	d.add(e)
+}
+
+// explicitOff keeps parts that are written as off: for features Proxmox tells them from absent ones.
+func explicitOff(current any) bool {
+	r, ok := current.(setting.Record)
+	return ok && len(r) > 0
+}
+
+// against decides between what is in force and what is pending. differs is false where nothing is to do.
+func (d *differ) against(
+	equal func(a, b any) bool, key string, current, next, want any, ch setting.Change,
+) (e edit, differs bool) {
+	e = edit{change: ch, key: key, kind: editSet}
+	pending := d.have.pending(key)
+	switch {
+	case equal(want, current) && !pending:
+		return e, false
+	case equal(want, current):
+		e.kind = editRevert
+		e.change.Old, e.change.Effect, e.change.Note = next, setting.Online, "drops a change that is pending"
+	case pending && d.facts.Running && equal(want, next):
+		e.kind = editWait
+		e.change.Effect, e.change.Note = setting.Restart, "pending already"
+	}
+	return e, true
+}
+
+// family compares the members of an indexed key.
+func (d *differ) family(fam *setting.Family) {
+	want, _ := d.want[fam.Path].(setting.Members)
+	used := map[string]bool{}
+	slots := map[string]string{}
+	for _, id := range slices.Sorted(maps.Keys(want)) {
+		if slot := d.slotOf(fam, id, want[id], used); slot != "" {
+			slots[id], used[slot] = slot, true
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(want)) {
+		if slot, ok := slots[id]; ok {
+			d.member(fam, slot, id, want[id])
+		} else {
+			d.newMember(fam, id, want[id], used)
+		}
+	}
+	for _, slot := range d.slots(fam) {
+		if !used[slot] {
+			d.removeMember(fam, slot)
+		}
+	}
+}
+
+// slots are the Proxmox keys of a family that are in use or will be, in the order of their index.
+func (d *differ) slots(fam *setting.Family) []string {
+	var indices []int
+	for _, v := range []proxmox.Values{d.have.Config.Current, d.have.Config.Pending} {
+		for key := range v {
+			if i, ok := fam.Index(key); ok && !slices.Contains(indices, i) {
+				indices = append(indices, i)
+			}
+		}
+	}
+	slices.Sort(indices)
+	out := make([]string, len(indices))
+	for n, i := range indices {
+		out[n] = fam.Key(i)
+	}
+	return out
+}
+
+// slotOf finds the key of a wanted member: where its volume is, if the spec names one, else by identity, in
+// what will be before what is.
+func (d *differ) slotOf(fam *setting.Family, id string, want setting.Record, used map[string]bool) string {
+	views := []setting.Live{d.have.Next, d.have.Current}
+	if v, ok := setting.Volume.Get(want); ok && fam == setting.Mounts {
+		for _, l := range views {
+			for other, r := range mountsOf(l.Record) {
+				if slot := l.Slots[fam.Path][other]; setting.Volume.Or(r, "") == v && !used[slot] {
+					return slot
+				}
+			}
+		}
+	}
+	for _, l := range views {
+		if slot := l.Slots[fam.Path][id]; slot != "" && !used[slot] {
+			return slot
+		}
+	}
+	return ""
+}
+
+// at returns the identity and value that a slot has in a view; nil where it is not there.
+func at(l setting.Live, fam *setting.Family, slot string) (id string, r *setting.Record) {
+	for id, s := range l.Slots[fam.Path] {
+		if s == slot {
+			rec := l.Record[fam.Path].(setting.Members)[id]
+			return id, &rec
+		}
+	}
+	return "", nil
+}
+
+// member compares a member that has a slot.
+func (d *differ) member(fam *setting.Family, slot, id string, spec setting.Record) {
+	curID, cur := at(d.have.Current, fam, slot)
+	nextID, next := at(d.have.Next, fam, slot)
+	base := next
+	if base == nil {
+		base = cur
+	}
+	want := fam.Member.Merge(spec, *base, d.facts)
+	if fam == setting.Mounts {
+		d.mount(fam, slot, id, named{curID, cur}, named{nextID, next}, want)
+		return
+	}
+	index, _ := fam.Index(slot)
+	ch := fam.Change(id, cur, &want, index, d.facts)
+	e, differs := d.against(equalNamed(fam), slot, named{curID, cur}, named{nextID, next}, named{id, &want}, ch)
+	if !differs {
+		return
+	}
+	if e.kind == editSet {
+		e.value = fam.FormatMember(id, want)
+		if fam == setting.Network {
+			e.kind = editNet
+		}
+	}
+	d.add(e)
+}
+
+// named is a member with what identifies it.
+type named struct {
+	id string
+	r  *setting.Record
+}
+
+func equalNamed(fam *setting.Family) func(a, b any) bool {
+	return func(a, b any) bool {
+		x, y := a.(named), b.(named)
+		if x.r == nil || y.r == nil {
+			return x.r == y.r
+		}
+		return x.id == y.id && fam.Member.Equal(*x.r, *y.r)
+	}
+}
+
+// newMember adds a member at the lowest free index.
+func (d *differ) newMember(fam *setting.Family, id string, spec setting.Record, used map[string]bool) {
+	taken := map[int]bool{}
+	for slot := range used {
+		i, _ := fam.Index(slot)
+		taken[i] = true
+	}
+	for _, slot := range d.slots(fam) {
+		i, _ := fam.Index(slot)
+		taken[i] = true
+	}
+	index, ok := fam.Free(taken)
+	if !ok {
+		return // the loader refuses more members than there are keys
+	}
+	want := fam.Member.Merge(spec, nil, d.facts)
+	e := edit{change: fam.Change(id, nil, &want, index, d.facts), key: fam.Key(index), value: fam.FormatMember(id, want)}
+	used[e.key] = true
+	switch fam {
+	case setting.Mounts:
+		e.kind = editAlloc
+	case setting.Network:
+		e.kind = editNet
+	}
+	d.add(e)
+}
+
+// removeMember removes what no wanted member uses.
+func (d *differ) removeMember(fam *setting.Family, slot string) {
+	id, cur := at(d.have.Current, fam, slot)
+	nextID, next := at(d.have.Next, fam, slot)
+	if cur == nil {
+		cur, id = next, nextID
+	}
+	index, _ := fam.Index(slot)
+	e := edit{change: fam.Change(id, cur, nil, index, d.facts), key: slot, kind: editDelete}
+	switch {
+	case next == nil && d.facts.Running:
+		e.kind = editWait
+		e.change.Effect, e.change.Note = setting.Restart, "pending already"
+	case d.have.Config.Current[slot] == "":
+		e.kind = editRevert
+		e.change.Effect, e.change.Note = setting.Online, "drops a change that is pending"
+	case fam == setting.Network:
+		e.kind = editNet
+	}
+	d.add(e)
+}

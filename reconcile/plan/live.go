@@ -1,0 +1,94 @@
+package plan
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/spec/setting"
+)
+
+// Live is an observation of a cluster. Package live makes it.
+type Live struct {
+	Cluster    string          // the cluster's name, or the node's where there is none
+	Nodes      map[string]bool // by name; whether the node is online
+	TagStyle   setting.TagStyle
+	Containers map[proxmox.VMID]*Observed
+
+	// The rest is read only for plans that need it; nil: not read.
+
+	Guests    map[proxmox.VMID]string               // guests other than containers: "VM 104 (mail) on pve1"
+	Storages  map[string]map[string]proxmox.Storage // by node and name
+	Templates map[string]map[string]bool            // volumes of templates, by node
+}
+
+// Observed is one container as it was found.
+type Observed struct {
+	Ref     proxmox.Ref
+	Name    string
+	Tags    []string
+	Running bool
+	Lock    string
+	// Managed says that the configuration was read: the container is declared or carries the owner's tag.
+	Managed bool
+	Config  proxmox.Config
+	Broken  error // why the configuration could not be read or understood; nil where it could
+
+	Current setting.Live // in force
+	Next    setting.Live // in force once the container has stopped
+}
+
+// Understand decodes the configuration that was read into Current and Next.
+func (o *Observed) Understand() error {
+	var err error
+	if o.Current, err = setting.Container.ParseValues(o.Config.Current); err != nil {
+		return err
+	}
+	if len(o.Config.Pending) == 0 && len(o.Config.Deleted) == 0 {
+		o.Next = o.Current
+		return nil
+	}
+	next := maps.Clone(o.Config.Current)
+	for key := range o.Config.Deleted {
+		delete(next, key)
+	}
+	maps.Copy(next, o.Config.Pending)
+	o.Next, err = setting.Container.ParseValues(next)
+	return err
+}
+
+// Owned reports whether the container carries a tag. Proxmox may have changed the tag's case.
+func (o *Observed) Owned(owner string) bool {
+	return slices.ContainsFunc(o.Tags, func(t string) bool { return equalFold(t, owner) })
+}
+
+// pending reports whether a Proxmox key has a pending change.
+func (o *Observed) pending(key string) bool {
+	_, set := o.Config.Pending[key]
+	return set || o.Config.Deleted[key]
+}
+
+// volumes are the volumes that Proxmox would free with the container.
+func (o *Observed) volumes() []string {
+	found := map[string]bool{}
+	for _, l := range []setting.Live{o.Current, o.Next} {
+		add := func(r setting.Record) {
+			if v, ok := setting.Volume.Get(r); ok {
+				found[v] = true
+			}
+		}
+		add(setting.RootFS.Or(l.Record, nil))
+		for _, r := range mountsOf(l.Record) {
+			add(r)
+		}
+		for _, v := range l.Unused {
+			found[v] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+func mountsOf(r setting.Record) setting.Members {
+	m, _ := r[setting.Mounts.Path].(setting.Members)
+	return m
+}

@@ -1,0 +1,43 @@
+package plan
+
+import "github.com/felhom/tend/spec/setting"
+
+// Needs says what else must be known of the cluster before a plan can be relied on.
+type Needs struct {
+	Guests    bool            // which VMIDs are taken by other guests
+	Storages  map[string]bool // by node: what its storages are
+	Templates map[string]bool // by node: which templates it has
+}
+
+// None reports whether nothing more must be known.
+func (n Needs) None() bool { return !n.Guests && len(n.Storages) == 0 && len(n.Templates) == 0 }
+
+// Needs returns what the plan assumes and the observation does not say. A plan that creates nothing and
+// allocates nothing needs nothing.
+func (p *Plan) Needs(have *Live) Needs {
+	n := Needs{Storages: map[string]bool{}, Templates: map[string]bool{}}
+	for _, l := range p.Lanes {
+		if l.Action == Create {
+			n.Guests = n.Guests || have.Guests == nil
+			if have.Templates[l.Ref.Node] == nil {
+				n.Templates[l.Ref.Node] = true
+			}
+		}
+		if l.allocates() && have.Storages[l.Ref.Node] == nil {
+			n.Storages[l.Ref.Node] = true
+		}
+	}
+	return n
+}
+
+func (l Lane) allocates() bool {
+	if l.Action == Create {
+		return true
+	}
+	for _, ch := range l.Changes {
+		if ch.Row == setting.Mounts && ch.Old == nil {
+			return true
+		}
+	}
+	return false
+}

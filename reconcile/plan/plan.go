@@ -1,0 +1,231 @@
+// Package plan computes what must be done so that the live state becomes what a spec says.
+//
+// [Compute] is pure: it reads a spec and an observation and returns a [Plan]; it asks neither the node nor the
+// clock and never fails. What cannot or may not be done is part of the plan, as [Blocked], with the reason and
+// the ways out, so that one impossible change never hides the rest. A plan is made of lanes, one per
+// container, of steps in order; one step is one call of the Proxmox API. Carrying it out is package execute's.
+package plan
+
+import (
+	"slices"
+	"time"
+
+	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/spec"
+	"github.com/felhom/tend/spec/setting"
+)
+
+// A Plan is what Compute found: what shall be done, what cannot be, and what is no one's.
+type Plan struct {
+	Cluster   string
+	Lanes     []Lane      // destroys first, then by VMID
+	Blocked   []Blocked   // by VMID
+	Unclaimed []Unclaimed // containers with the owner's tag that the spec does not declare
+	InSync    int         // declared containers that are as they shall be
+}
+
+// Empty reports whether there is nothing to do. Blocked changes may remain.
+func (p *Plan) Empty() bool { return len(p.Lanes) == 0 }
+
+// Synced reports whether the live state is what the spec says: nothing to do and nothing blocked.
+func (p *Plan) Synced() bool { return p.Empty() && len(p.Blocked) == 0 }
+
+// Lane returns the lane of a container, or nil.
+func (p *Plan) Lane(id proxmox.VMID) *Lane {
+	for i := range p.Lanes {
+		if p.Lanes[i].Ref.ID == id {
+			return &p.Lanes[i]
+		}
+	}
+	return nil
+}
+
+// An Action is what happens to a container as a whole.
+type Action int
+
+// The actions, in the order in which plans show them.
+const (
+	Destroy Action = iota
+	Create
+	Change
+)
+
+// String is the word that plans show.
+func (a Action) String() string { return [...]string{"destroy", "create", "change"}[a] }
+
+// MarshalText encodes the word of String.
+func (a Action) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// A Lane is everything that is done to one container, step after step.
+type Lane struct {
+	Ref     proxmox.Ref
+	Name    string
+	Action  Action
+	Effect  setting.Effect   // the largest of its steps
+	Changes []setting.Change // what a person reads
+	Steps   []Step           // what is done
+	After   []proxmox.VMID   // containers whose lanes must have ended well before
+	// Base is the configuration that the plan was made on, with its digest; zero for creates.
+	Base proxmox.Config
+}
+
+// A Step is one call of the API.
+type Step struct {
+	Op     Op
+	Effect setting.Effect
+	Access setting.Access
+	Why    []setting.Change // the changes that it carries
+	Cause  string           // in words, where Why does not say it
+}
+
+// An Op is one operation. The set is closed.
+type Op interface {
+	op()
+	// Verb is what the operation does, for progress and journal: "set cores, memory".
+	Verb() string
+}
+
+// CreateContainer makes a container from a template.
+type CreateContainer struct {
+	Template string
+	Values   proxmox.Values
+	SSHKeys  []string
+	Password spec.SecretRef
+}
+
+// SetConfig changes settings. The digest is that of the configuration at the time of the call.
+type SetConfig struct {
+	Set    proxmox.Values
+	Delete []string
+	Revert []string
+}
+
+// Resize grows a volume.
+type Resize struct {
+	Disk string        // "rootfs" or "mp0"
+	Size setting.Bytes // the size it shall have
+}
+
+// Start starts the container.
+type Start struct{}
+
+// Shutdown stops it, by force once the timeout is over.
+type Shutdown struct{ Timeout time.Duration }
+
+// Reboot stops it and starts it again; what is pending is then in force.
+type Reboot struct{ Timeout time.Duration }
+
+// DestroyContainer destroys the container and its volumes.
+type DestroyContainer struct {
+	Volumes []string // all that go with it
+}
+
+func (CreateContainer) op()  {}
+func (SetConfig) op()        {}
+func (Resize) op()           {}
+func (Start) op()            {}
+func (Shutdown) op()         {}
+func (Reboot) op()           {}
+func (DestroyContainer) op() {}
+
+// Verb implements [Op].
+func (o CreateContainer) Verb() string { return "create from " + o.Template }
+
+// Verb implements [Op].
+func (o SetConfig) Verb() string {
+	var parts []string
+	for _, p := range []struct {
+		verb string
+		keys []string
+	}{{"set", o.Set.Keys()}, {"delete", o.Delete}, {"revert", o.Revert}} {
+		if len(p.keys) > 0 {
+			parts = append(parts, p.verb+" "+join(p.keys))
+		}
+	}
+	return join(parts)
+}
+
+// Verb implements [Op].
+func (o Resize) Verb() string { return "grow " + o.Disk + " to " + o.Size.String() }
+
+// Verb implements [Op].
+func (Start) Verb() string { return "start" }
+
+// Verb implements [Op].
+func (Shutdown) Verb() string { return "shut down" }
+
+// Verb implements [Op].
+func (Reboot) Verb() string { return "restart" }
+
+// Verb implements [Op].
+func (DestroyContainer) Verb() string { return "destroy" }
+
+// Restarts reports whether carrying out the step interrupts a running container.
+func (s Step) Restarts() bool {
+	switch s.Op.(type) {
+	case Reboot, Shutdown:
+		return true
+	}
+	return false
+}
+
+// Blocked is something that shall be and is not done.
+type Blocked struct {
+	ID     proxmox.VMID
+	Name   string
+	What   string          // "destroy", "restart", or the change
+	Change *setting.Change // where it is one
+	Reason string
+	Ways   []string // what a person can do
+	// Waiting says that it will be done later without anybody changing the spec, as a restart in a
+	// maintenance window.
+	Waiting bool
+}
+
+// Unclaimed is a container that carries the owner's tag and is not in the spec.
+type Unclaimed struct {
+	Ref    proxmox.Ref
+	Name   string
+	Status string
+}
+
+// A Policy says what a plan may do. The zero value is the careful one.
+type Policy struct {
+	Prune      bool // destroy unclaimed containers
+	PruneMax   int  // at most so many in one plan; 0 is 1
+	WindowOpen bool // a maintenance window is open now
+	RestartAll bool // restart what needs it, whatever the spec's policies
+}
+
+// shutdownTimeout is how long a container may take to stop before it is stopped by force; Proxmox's own
+// default for a shutdown.
+const shutdownTimeout = 60 * time.Second
+
+// Restarts counts the lanes in which a running container is interrupted.
+func (p *Plan) Restarts() int {
+	return p.count(func(l Lane) bool { return slices.ContainsFunc(l.Steps, Step.Restarts) && l.Action == Change })
+}
+
+// Count counts the lanes with an action.
+func (p *Plan) Count(a Action) int { return p.count(func(l Lane) bool { return l.Action == a }) }
+
+func (p *Plan) count(f func(Lane) bool) (n int) {
+	for _, l := range p.Lanes {
+		if f(l) {
+			n++
+		}
+	}
+	return n
+}
+
+// RootOperations counts the blocked or planned changes that only root@pam may make.
+func (p *Plan) RootOperations() (n int) {
+	for _, l := range p.Lanes {
+		for _, c := range l.Changes {
+			if c.Access.Root {
+				n++
+			}
+		}
+	}
+	return n
+}
