@@ -51,8 +51,13 @@ type Place struct {
 	Line, Column int
 }
 
-// String is "file:line:column".
-func (p Place) String() string { return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column) }
+// String is "file:line:column", or the file alone where a fault is about the whole of it.
+func (p Place) String() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+}
 
 // From says what a container is made from.
 type From struct {

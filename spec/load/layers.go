@@ -1,0 +1,276 @@
+package load
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/felhom/tend/spec"
+	"github.com/felhom/tend/spec/setting"
+)
+
+// A layer is what defaults, a profile or a container say.
+type layer struct {
+	record setting.Record
+	at     setting.Path // of the layer in the spec
+	trees  []entry      // where it is written; defaults may be spread over files
+}
+
+// place finds where a path is written.
+func (y layer) place(path setting.Path) (place spec.Place, depth int) {
+	for i, t := range y.trees {
+		if p, d := t.find(path); i == 0 || d > depth {
+			place, depth = p, d
+		}
+	}
+	return place, depth
+}
+
+// An assembly puts documents together.
+type assembly struct {
+	*loader
+	cluster    setting.Record
+	clusterAt  *spec.Place
+	defaults   layer
+	profiles   map[string]layer
+	containers map[string]layer
+	stacks     map[string][]layer // of each container, the strongest first
+	asked      bool               // containers: is written somewhere
+}
+
+// assemble makes the state. It is nil where nothing could be read.
+func (l *loader) assemble() *spec.State {
+	a := &assembly{
+		loader: l, cluster: setting.Record{}, defaults: layer{record: setting.Record{}, at: setting.Path{spec.Defaults.Path}},
+		profiles: map[string]layer{}, containers: map[string]layer{}, stacks: map[string][]layer{},
+	}
+	for _, d := range l.docs {
+		a.document(d)
+	}
+	if len(l.faults) == 0 && !a.asked {
+		l.fileFault(".", errors.New("no containers found: write containers: {} if there shall be none"))
+		return nil
+	}
+	var containers []*spec.Container
+	for _, name := range slices.Sorted(maps.Keys(a.containers)) {
+		containers = append(containers, a.container(name))
+	}
+	state := spec.NewState(spec.NewCluster(a.cluster), containers)
+	a.validate(state)
+	return state
+}
+
+// document reads what a file says into the layers.
+func (a *assembly) document(d document) {
+	report := func(at setting.Path, err error) {
+		place, _ := d.root.find(at)
+		a.faultAt(place, at, err)
+	}
+	spec.TakeLater(d.value, spec.LaterInDocument, nil, report)
+	rest := maps.Clone(d.value)
+	for _, row := range []setting.Row{spec.Defaults, spec.Profiles, spec.Containers} {
+		path := row.Info().Path
+		v, ok := rest[path]
+		if !ok {
+			continue
+		}
+		if path == spec.Containers.Path {
+			a.asked = true
+		}
+		m, isMap := v.(map[string]any)
+		if !isMap {
+			continue // Decode says so
+		}
+		delete(rest, path)
+		switch path {
+		case spec.Defaults.Path:
+			a.addDefaults(d, m)
+		case spec.Profiles.Path:
+			a.addMembers(d, row, m, a.profiles, spec.LayerFields)
+		case spec.Containers.Path:
+			a.addMembers(d, row, m, a.containers, spec.ContainerFields)
+		}
+	}
+	r, _ := spec.Document.Decode(rest, nil, report)
+	if _, ok := rest["cluster"]; !ok {
+		return
+	}
+	place, _ := d.root.find(setting.Path{"cluster"})
+	if a.clusterAt != nil {
+		a.faultAt(place, setting.Path{"cluster"}, fmt.Errorf("is written in %s too: keep one", a.clusterAt))
+		return
+	}
+	a.cluster, a.clusterAt = r, &place
+}
+
+// decode reads a layer by its table.
+func (a *assembly) decode(o setting.Object, e entry, v any, at setting.Path) layer {
+	y := layer{at: at, trees: []entry{e}}
+	report := func(p setting.Path, err error) {
+		place, _ := e.find(p[len(at):])
+		a.faultAt(place, p, err)
+	}
+	if v == nil {
+		v = map[string]any{}
+	}
+	spec.TakeLater(v, spec.LaterInContainer, at, report)
+	y.record, _ = o.Decode(v, at, report)
+	return y
+}
+
+func (a *assembly) addDefaults(d document, m map[string]any) {
+	at, e := a.defaults.at, d.root.fields[spec.Defaults.Path]
+	for _, other := range a.defaults.trees {
+		a.overlap(other, e, at)
+	}
+	y := a.decode(spec.LayerFields, e, m, at)
+	a.defaults.record = merge(a.defaults.record, y.record)
+	a.defaults.trees = append(a.defaults.trees, e)
+}
+
+// overlap finds what two files say about the same thing.
+func (a *assembly) overlap(one, two entry, at setting.Path) {
+	for _, name := range slices.Sorted(maps.Keys(two.fields)) {
+		first, ok := one.fields[name]
+		second := two.fields[name]
+		switch {
+		case !ok:
+		case first.fields != nil && second.fields != nil:
+			a.overlap(first, second, at.Join(name))
+		default:
+			a.faultAt(second.place, at.Join(name), fmt.Errorf("is written in %s too: keep one", first.place))
+		}
+	}
+}
+
+// addMembers reads profiles or containers.
+func (a *assembly) addMembers(d document, row setting.Row, m map[string]any, to map[string]layer, o setting.Object) {
+	top := row.Info().Path
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		at := setting.Path{top, name}
+		e := d.root.fields[top].fields[name]
+		row.DecodeSpec(map[string]any{name: nil}, at[:1], func(_ setting.Path, err error) { a.faultAt(e.place, at, err) })
+		if old, ok := to[name]; ok {
+			a.faultAt(e.place, at, fmt.Errorf("is written in %s too: names are unique across files", old.trees[0].place))
+			continue
+		}
+		to[name] = a.decode(o, e, m[name], at)
+	}
+}
+
+// container merges the layers of a container.
+func (a *assembly) container(name string) *spec.Container {
+	own := a.containers[name]
+	stack := []layer{a.defaults}
+	for i, profile := range spec.Use.Or(own.record, nil) {
+		y, ok := a.profiles[profile]
+		if !ok {
+			path := setting.Path{spec.Use.Path, fmt.Sprint(i)}
+			place, _ := own.place(path)
+			a.faultAt(place, setting.Path{spec.Containers.Path, name}.Join(path...), unknownProfile(profile, a.profiles))
+			continue
+		}
+		stack = append(stack, y)
+	}
+	stack = append(stack, own)
+	merged := setting.Record{}
+	for _, y := range stack {
+		merged = merge(merged, y.record)
+	}
+	slices.Reverse(stack)
+	a.stacks[name] = stack
+	return spec.NewContainer(name, merged, own.trees[0].place)
+}
+
+func unknownProfile(name string, profiles map[string]layer) error {
+	known := slices.Sorted(maps.Keys(profiles))
+	switch n := setting.Nearest(name, known); {
+	case n != "":
+		return fmt.Errorf("there is no profile %q: did you mean %q?", name, n)
+	case len(known) == 0:
+		return fmt.Errorf("there is no profile %q: no profiles are written", name)
+	}
+	return fmt.Errorf("there is no profile %q: the profiles are %s", name, strings.Join(known, ", "))
+}
+
+// merge lays one record over another: mappings are merged, all else is replaced. Neither is changed.
+func merge(low, high setting.Record) setting.Record {
+	out := make(setting.Record, len(low)+len(high))
+	maps.Copy(out, low)
+	for path, v := range high {
+		switch v := v.(type) {
+		case setting.Record:
+			if under, ok := low[path].(setting.Record); ok {
+				out[path] = merge(under, v)
+				continue
+			}
+		case setting.Members:
+			if under, ok := low[path].(setting.Members); ok {
+				members := maps.Clone(under)
+				for id, r := range v {
+					members[id] = merge(under[id], r)
+				}
+				out[path] = members
+				continue
+			}
+		case map[string]string:
+			if under, ok := low[path].(map[string]string); ok {
+				all := maps.Clone(under)
+				maps.Copy(all, v)
+				out[path] = all
+				continue
+			}
+		}
+		out[path] = v
+	}
+	return out
+}
+
+// validate adds the faults that only show in the whole, each where it is written. What several containers
+// have from one layer is reported once. A setting with a fault already is not judged further: its value is
+// not what the author meant.
+func (a *assembly) validate(s *spec.State) {
+	broken := map[string]bool{}
+	for _, f := range a.faults {
+		for i := range f.At {
+			broken[f.At[:i+1].String()] = true
+		}
+	}
+	type key struct {
+		place spec.Place
+		text  string
+	}
+	seen := map[key]bool{}
+	for _, f := range spec.Validate(s) {
+		f.Place = a.placeOf(f.At)
+		k := key{f.Place, f.Err.Error()}
+		if a.follows(f.At, broken) || seen[k] {
+			continue
+		}
+		// The own place of a container is that of all that nobody wrote for it.
+		seen[k] = len(f.At) > 2 && f.Place != a.containers[f.At[1]].trees[0].place
+		a.faults = append(a.faults, f)
+	}
+}
+
+// follows reports whether a fault may only follow from another one in the same setting of a layer.
+func (a *assembly) follows(at setting.Path, broken map[string]bool) bool {
+	return len(at) > 2 && slices.ContainsFunc(a.stacks[at[1]], func(y layer) bool {
+		return broken[y.at.Join(at[2]).String()]
+	})
+}
+
+// placeOf finds where a container has a value from: the strongest layer of those that go furthest.
+func (a *assembly) placeOf(at setting.Path) (place spec.Place) {
+	deepest := -1
+	for i, y := range a.stacks[at[1]] {
+		// The own layer has a place even for what nobody wrote; others only for what they say.
+		p, depth := y.place(at[2:])
+		if depth > deepest && (i == 0 || depth > 0) {
+			place, deepest = p, depth
+		}
+	}
+	return place
+}
