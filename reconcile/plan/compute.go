@@ -205,12 +205,13 @@ func createValues(want setting.Record, f setting.Facts) (proxmox.Values, []setti
 		if !ok {
 			continue
 		}
+		_, written := want[i.Path]
 		text := row.FormatWire(v)
-		if text == "" {
-			continue
+		if text == "" || !written && row.Equal(v, nil) {
+			continue // Proxmox's own default
 		}
 		values[i.PVE] = text
-		if _, written := want[i.Path]; written {
+		if written {
 			changes = append(changes, scalarChange(row, nil, v, f))
 		}
 	}

@@ -99,7 +99,7 @@ func (d *differ) against(
 		return e, false
 	case equal(want, current):
 		e.kind = editRevert
-		e.change.Old, e.change.Effect, e.change.Note = next, setting.Online, "drops a change that is pending"
+		e.change.Old, e.change.Effect, e.change.Note = value(next), setting.Online, "drops a change that is pending"
 	case pending && d.facts.Running && equal(want, next):
 		e.kind = editWait
 		e.change.Effect, e.change.Note = setting.Restart, "pending already"
@@ -195,7 +195,7 @@ func (d *differ) member(fam *setting.Family, slot, id string, spec setting.Recor
 		return
 	}
 	index, _ := fam.Index(slot)
-	ch := fam.Change(id, cur, &want, index, d.facts)
+	ch := d.memberChange(fam, index, id, named{curID, cur}, &want)
 	e, differs := d.against(equalNamed(fam), slot, named{curID, cur}, named{nextID, next}, named{id, &want}, ch)
 	if !differs {
 		return
@@ -215,6 +215,18 @@ type named struct {
 	r  *setting.Record
 }
 
+// value is what a change shows of either side.
+func value(v any) any {
+	n, ok := v.(named)
+	switch {
+	case !ok:
+		return v
+	case n.r == nil:
+		return nil
+	}
+	return *n.r
+}
+
 func equalNamed(fam *setting.Family) func(a, b any) bool {
 	return func(a, b any) bool {
 		x, y := a.(named), b.(named)
@@ -223,6 +235,19 @@ func equalNamed(fam *setting.Family) func(a, b any) bool {
 		}
 		return x.id == y.id && fam.Member.Equal(*x.r, *y.r)
 	}
+}
+
+// memberChange is the change of a member that has a slot. A new identity takes effect when the container stops,
+// as a mount's path, or is a change that the family's rule knows.
+func (d *differ) memberChange(fam *setting.Family, index int, id string, cur named, want *setting.Record) setting.Change {
+	ch := fam.Change(id, cur.r, want, index, d.facts)
+	if cur.r != nil && cur.id != id {
+		ch.Renamed = cur.id
+		if d.facts.Running {
+			ch.Effect = max(ch.Effect, setting.Restart)
+		}
+	}
+	return ch
 }
 
 // newMember adds a member at the lowest free index.

@@ -1,7 +1,76 @@
 package plan
 
-import "strings"
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
 
 func join(parts []string) string { return strings.Join(parts, ", ") }
 
 func equalFold(a, b string) bool { return strings.EqualFold(a, b) }
+
+// String is the plan as text: every change with its effect, and under it every call with what is sent. It is
+// complete and stable, for tests and for people who want to see what runs; package view makes the plan that
+// people read.
+func (p *Plan) String() string {
+	var b strings.Builder
+	for _, l := range p.Lanes {
+		fmt.Fprintf(&b, "%d %s: %s on %s · %s\n", l.Ref.ID, l.Name, l.Action, l.Ref.Node, l.Effect)
+		for _, c := range l.Changes {
+			for _, line := range c.Lines() {
+				fmt.Fprintf(&b, "  %s %s · %s%s\n", line.Mark, strings.TrimSpace(line.Label+" "+line.Text), c.Effect, note(c.Note))
+			}
+		}
+		for i, s := range l.Steps {
+			fmt.Fprintf(&b, "  %d. %s%s\n", i+1, describe(s.Op), note(s.Cause))
+		}
+	}
+	for _, x := range p.Blocked {
+		fmt.Fprintf(&b, "%d %s: blocked: %s: %s\n", x.ID, x.Name, x.What, x.Reason)
+	}
+	for _, u := range p.Unclaimed {
+		fmt.Fprintf(&b, "%d %s: unclaimed, %s on %s\n", u.Ref.ID, u.Name, u.Status, u.Ref.Node)
+	}
+	fmt.Fprintf(&b, "%d in sync\n", p.InSync)
+	return b.String()
+}
+
+func note(s string) string {
+	if s == "" {
+		return ""
+	}
+	return " (" + s + ")"
+}
+
+// describe is a call with all that it sends, but for secrets, of which an operation knows only the place.
+func describe(op Op) string {
+	switch o := op.(type) {
+	case CreateContainer:
+		return o.Verb() + ": " + assignments(o.Values)
+	case SetConfig:
+		parts := []string{}
+		if len(o.Set) > 0 {
+			parts = append(parts, "set "+assignments(o.Set))
+		}
+		if len(o.Delete) > 0 {
+			parts = append(parts, "delete "+join(o.Delete))
+		}
+		if len(o.Revert) > 0 {
+			parts = append(parts, "revert "+join(o.Revert))
+		}
+		return strings.Join(parts, "; ")
+	case DestroyContainer:
+		return o.Verb() + " with " + join(o.Volumes)
+	}
+	return op.Verb()
+}
+
+func assignments(values map[string]string) string {
+	var parts []string
+	for _, k := range slices.Sorted(maps.Keys(values)) {
+		parts = append(parts, fmt.Sprintf("%s=%q", k, values[k]))
+	}
+	return strings.Join(parts, " ")
+}

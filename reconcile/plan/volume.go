@@ -20,7 +20,7 @@ func (d *differ) mount(fam *setting.Family, slot, id string, cur, next named, wa
 		d.add(edit{change: ch, key: slot})
 		return
 	}
-	ch := fam.Change(id, cur.r, new(withSize(want, sized(cur.r, want))), index, d.facts)
+	ch := d.memberChange(fam, index, id, cur, new(withSize(want, sized(cur.r, want))))
 	e, differs := d.against(equalNamed(fam), slot, bare(cur), bare(next), bare(named{id, &want}), ch)
 	if differs {
 		if e.kind == editSet {

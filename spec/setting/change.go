@@ -35,7 +35,11 @@ func (c Change) Lines() []Line {
 	case c.Old == nil && len(new) > 0:
 		return []Line{{"+", c.Label(), c.Row.Text(new)}}
 	}
-	return []Line{{"~", c.Label(), strings.Join(parts(rows, old, new), ", ")}}
+	text := parts(rows, old, new)
+	if c.Renamed != "" {
+		text = append([]string{fam.Identity.Doc + " " + c.Renamed + " → " + c.Identity}, text...)
+	}
+	return []Line{{"~", c.Label(), strings.Join(text, ", ")}}
 }
 
 func (c Change) scalarLine() Line {

@@ -50,9 +50,9 @@ var (
 	}
 	Description = Key[string]{
 		Path: "description", PVE: "description", Example: "Jellyfin",
-		Type: Text("text of at most 8192 characters", func(s string) error {
+		Type: lastLineEnd(Text("text of at most 8192 characters", func(s string) error {
 			return atMost(len([]rune(s)), 8192)
-		}),
+		})),
 		Doc: "Notes, shown by Proxmox as Markdown.", Absent: new(""),
 		// Proxmox keeps it as comment lines and gives it back with exactly one line end
 		// (pve-container LXC/Config.pm, write_pct_config).
@@ -100,6 +100,13 @@ var (
 		Running: "recreate", Example: "false",
 	}
 )
+
+// lastLineEnd compares texts without the line ends at their end, which Proxmox adds and drops.
+func lastLineEnd(t Type[string]) Type[string] {
+	t.Equal = func(a, b string) bool { return strings.TrimRight(a, "\n") == strings.TrimRight(b, "\n") }
+	t.Text = func(s string) string { return strings.TrimRight(s, "\n") }
+	return t
+}
 
 // Name resolution.
 var (

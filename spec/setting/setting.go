@@ -79,6 +79,7 @@ type Facts struct {
 type Change struct {
 	Row      Row
 	Identity string // the member of a family: interface, guest path, device; else empty
+	Renamed  string // what the member was known by before; empty where that does not change
 	Old, New any    // nil: absent
 	Effect   Effect
 	Access   Access
