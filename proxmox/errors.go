@@ -198,15 +198,15 @@ func (e *APIError) classify(r Request) {
 	v := classifyText(e.Text)
 	switch {
 	case e.Status == 401:
-		v.class = ErrUnauthorized
+		v = verdict{class: ErrUnauthorized}
 	case e.Status == 403:
-		v.class = ErrForbidden
+		v = verdict{class: ErrForbidden, missing: v.missing}
 	case e.Status == 595: // AnyEvent::HTTP: no connection to the next hop, so nothing was sent
-		v.class = ErrUnreachable
+		v = verdict{class: ErrUnreachable}
 	case isHopStatus(e.Status):
-		v.class = ErrUnreachable
+		v = verdict{class: ErrUnreachable}
 		if !r.IsRead() {
-			v.class = ErrOutcomeUnknown
+			v = verdict{class: ErrOutcomeUnknown}
 		}
 	case len(e.Params) > 0:
 		v = classifyParams(e.Params)

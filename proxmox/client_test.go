@@ -1,0 +1,467 @@
+package proxmox_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/felhom/tend/proxmox"
+)
+
+// A fake answers requests with a function.
+type fake func(ctx context.Context, r proxmox.Request) (json.RawMessage, error)
+
+func (f fake) Do(ctx context.Context, r proxmox.Request) (json.RawMessage, error) { return f(ctx, r) }
+
+// replay answers one request as a step was answered, and keeps it.
+type replay struct {
+	step step
+	got  []proxmox.Request
+}
+
+func (p *replay) Do(_ context.Context, r proxmox.Request) (json.RawMessage, error) {
+	p.got = append(p.got, r)
+	if p.step.Response.Status != 200 {
+		return nil, proxmox.NewAPIError(r, p.step.Response.Status, p.step.Response.Reason, p.step.Response.Body)
+	}
+	var body struct {
+		Data json.RawMessage `json:"data"`
+	}
+	return body.Data, json.Unmarshal(p.step.Response.Body, &body)
+}
+
+// A route makes the call of the client that a recorded request stands for. m holds the elements of its path.
+type route struct {
+	method, path string
+	call         func(ctx context.Context, c *proxmox.Client, m []string, f url.Values) (any, error)
+}
+
+var anyUPID = proxmox.UPID{
+	Node: "pve1", PID: 1, PStart: 1, Start: time.Unix(1795421634, 0).UTC(), Type: "vzcreate", ID: "1", User: "root@pam",
+}
+
+// ref is the container of a path.
+func ref(m []string) proxmox.Ref {
+	id := proxmox.VMID(0)
+	for _, d := range m[1] {
+		id = id*10 + proxmox.VMID(d-'0')
+	}
+	return proxmox.Ref{Node: m[0], ID: id}
+}
+
+func vmid(s string) proxmox.VMID { return ref([]string{"", s}).ID }
+
+// settings are the parameters of a request but those that have a field of their own.
+func settings(f url.Values, own ...string) proxmox.Values {
+	v := proxmox.Values{}
+	for key := range f {
+		v[key] = f.Get(key)
+	}
+	for _, key := range own {
+		delete(v, key)
+	}
+	return v
+}
+
+var routes = []route{
+	{"GET", "/version", func(ctx context.Context, c *proxmox.Client, _ []string, _ url.Values) (any, error) {
+		return c.Version(ctx)
+	}},
+	{"GET", "/nodes", func(ctx context.Context, c *proxmox.Client, _ []string, _ url.Values) (any, error) {
+		return c.Nodes(ctx)
+	}},
+	{"GET", "/cluster/status", func(ctx context.Context, c *proxmox.Client, _ []string, _ url.Values) (any, error) {
+		return c.ClusterStatus(ctx)
+	}},
+	{"GET", "/cluster/options", func(ctx context.Context, c *proxmox.Client, _ []string, _ url.Values) (any, error) {
+		return c.ClusterOptions(ctx)
+	}},
+	{"GET", "/cluster/resources", func(ctx context.Context, c *proxmox.Client, _ []string, f url.Values) (any, error) {
+		return c.Resources(ctx, f.Get("type"))
+	}},
+	{"GET", "/cluster/nextid", func(ctx context.Context, c *proxmox.Client, _ []string, _ url.Values) (any, error) {
+		return c.NextID(ctx)
+	}},
+	{"GET", "/access/permissions", func(ctx context.Context, c *proxmox.Client, _ []string, f url.Values) (any, error) {
+		return c.Permissions(ctx, f.Get("path"))
+	}},
+	{"GET", "/nodes/*/lxc", func(ctx context.Context, c *proxmox.Client, m []string, _ url.Values) (any, error) {
+		return c.Containers(ctx, m[0])
+	}},
+	{"GET", "/nodes/*/lxc/*/status/current", func(ctx context.Context, c *proxmox.Client, m []string, _ url.Values) (any, error) {
+		return c.Status(ctx, ref(m))
+	}},
+	{"GET", "/nodes/*/lxc/*/pending", func(ctx context.Context, c *proxmox.Client, m []string, _ url.Values) (any, error) {
+		return c.Config(ctx, ref(m))
+	}},
+	{"GET", "/nodes/*/lxc/*/config", func(ctx context.Context, c *proxmox.Client, m []string, _ url.Values) (any, error) {
+		return c.CurrentConfig(ctx, ref(m))
+	}},
+	{"GET", "/nodes/*/lxc/*/feature", func(ctx context.Context, c *proxmox.Client, m []string, f url.Values) (any, error) {
+		return c.HasFeature(ctx, ref(m), f.Get("feature"))
+	}},
+	{"GET", "/nodes/*/lxc/*/interfaces", func(ctx context.Context, c *proxmox.Client, m []string, _ url.Values) (any, error) {
+		return c.Interfaces(ctx, ref(m))
+	}},
+	{"GET", "/nodes/*/lxc/*/snapshot", func(ctx context.Context, c *proxmox.Client, m []string, _ url.Values) (any, error) {
+		return c.Snapshots(ctx, ref(m))
+	}},
+	{"GET", "/nodes/*/lxc/*/snapshot/*/config", func(ctx context.Context, c *proxmox.Client, m []string, _ url.Values) (any, error) {
+		return c.SnapshotConfig(ctx, ref(m), m[2])
+	}},
+	{"GET", "/nodes/*/storage", func(ctx context.Context, c *proxmox.Client, m []string, _ url.Values) (any, error) {
+		return c.Storages(ctx, m[0])
+	}},
+	{"GET", "/nodes/*/storage/*/content", func(ctx context.Context, c *proxmox.Client, m []string, f url.Values) (any, error) {
+		return c.StorageContent(ctx, m[0], m[1], proxmox.ContentFilter{Content: f.Get("content"), Guest: vmid(f.Get("vmid"))})
+	}},
+	{"GET", "/nodes/*/tasks", func(ctx context.Context, c *proxmox.Client, m []string, f url.Values) (any, error) {
+		return c.Tasks(ctx, m[0], proxmox.TaskFilter{
+			Source: proxmox.TaskSource(f.Get("source")), Guest: vmid(f.Get("vmid")), Type: f.Get("typefilter"),
+		})
+	}},
+	{"GET", "/nodes/*/tasks/*/status", func(ctx context.Context, c *proxmox.Client, _ []string, _ url.Values) (any, error) {
+		return c.TaskStatus(ctx, anyUPID)
+	}},
+	{"GET", "/nodes/*/tasks/*/log", func(ctx context.Context, c *proxmox.Client, _ []string, f url.Values) (any, error) {
+		return c.TaskLog(ctx, anyUPID, int(vmid(f.Get("start"))), int(vmid(f.Get("limit"))))
+	}},
+	{"POST", "/nodes/*/lxc", func(ctx context.Context, c *proxmox.Client, m []string, f url.Values) (any, error) {
+		if f.Get("restore") == "1" {
+			return c.Restore(ctx, m[0], proxmox.RestoreParams{
+				ID: vmid(f.Get("vmid")), Archive: f.Get("ostemplate"), Storage: f.Get("storage"), Force: f.Get("force") == "1",
+				Values: settings(f, "vmid", "ostemplate", "storage", "force", "restore"),
+			})
+		}
+		return c.Create(ctx, m[0], proxmox.CreateParams{
+			ID: vmid(f.Get("vmid")), Template: f.Get("ostemplate"), Storage: f.Get("storage"), Pool: f.Get("pool"),
+			Password: proxmox.Secret(f.Get("password")), SSHKeys: strings.FieldsFunc(f.Get("ssh-public-keys"), func(r rune) bool { return r == '\n' }),
+			Values: settings(f, "vmid", "ostemplate", "storage", "pool", "password", "ssh-public-keys"),
+		})
+	}},
+	{"POST", "/nodes/*/lxc/*/clone", func(ctx context.Context, c *proxmox.Client, m []string, f url.Values) (any, error) {
+		modes := map[string]proxmox.CloneMode{"": proxmox.CloneDefault, "0": proxmox.CloneLinked, "1": proxmox.CloneFull}
+		return c.Clone(ctx, ref(m), proxmox.CloneParams{
+			ID: vmid(f.Get("newid")), Mode: modes[f.Get("full")], Snapshot: f.Get("snapname"),
+			Hostname: f.Get("hostname"), Description: f.Get("description"), Storage: f.Get("storage"),
+		})
+	}},
+	{"PUT", "/nodes/*/lxc/*/config", func(ctx context.Context, c *proxmox.Client, m []string, f url.Values) (any, error) {
+		list := func(key string) []string {
+			return strings.FieldsFunc(f.Get(key), func(r rune) bool { return r == ',' })
+		}
+		return nil, c.SetConfig(ctx, ref(m), proxmox.Update{
+			Set: settings(f, "delete", "revert", "digest"), Delete: list("delete"), Revert: list("revert"), Digest: f.Get("digest"),
+		})
+	}},
+	{"PUT", "/nodes/*/lxc/*/resize", func(ctx context.Context, c *proxmox.Client, m []string, f url.Values) (any, error) {
+		return c.Resize(ctx, ref(m), proxmox.ResizeParams{Disk: f.Get("disk"), Size: f.Get("size"), Digest: f.Get("digest")})
+	}},
+	{"POST", "/nodes/*/lxc/*/snapshot", func(ctx context.Context, c *proxmox.Client, m []string, f url.Values) (any, error) {
+		return c.Snapshot(ctx, ref(m), f.Get("snapname"), f.Get("description"))
+	}},
+	{"PUT", "/nodes/*/lxc/*/snapshot/*/config", func(ctx context.Context, c *proxmox.Client, m []string, f url.Values) (any, error) {
+		return nil, c.DescribeSnapshot(ctx, ref(m), m[2], f.Get("description"))
+	}},
+	{"POST", "/nodes/*/lxc/*/snapshot/*/rollback", func(ctx context.Context, c *proxmox.Client, m []string, _ url.Values) (any, error) {
+		return c.Rollback(ctx, ref(m), m[2])
+	}},
+	{"DELETE", "/nodes/*/lxc/*/snapshot/*", func(ctx context.Context, c *proxmox.Client, m []string, f url.Values) (any, error) {
+		return c.DeleteSnapshot(ctx, ref(m), m[2], f.Get("force") == "1")
+	}},
+	{"POST", "/nodes/*/lxc/*/status/start", func(ctx context.Context, c *proxmox.Client, m []string, _ url.Values) (any, error) {
+		return c.Start(ctx, ref(m))
+	}},
+	{"POST", "/nodes/*/lxc/*/status/stop", func(ctx context.Context, c *proxmox.Client, m []string, _ url.Values) (any, error) {
+		return c.Stop(ctx, ref(m))
+	}},
+	{"POST", "/nodes/*/lxc/*/status/shutdown", func(ctx context.Context, c *proxmox.Client, m []string, f url.Values) (any, error) {
+		return c.Shutdown(ctx, ref(m), proxmox.ShutdownParams{Timeout: time.Duration(vmid(f.Get("timeout"))) * time.Second, ForceStop: f.Get("forceStop") == "1"})
+	}},
+	{"POST", "/nodes/*/lxc/*/status/reboot", func(ctx context.Context, c *proxmox.Client, m []string, f url.Values) (any, error) {
+		return c.Reboot(ctx, ref(m), time.Duration(vmid(f.Get("timeout")))*time.Second)
+	}},
+	{"DELETE", "/nodes/*/lxc/*", func(ctx context.Context, c *proxmox.Client, m []string, f url.Values) (any, error) {
+		return c.Destroy(ctx, ref(m), proxmox.DestroyParams{
+			Force: f.Get("force") == "1", Purge: f.Get("purge") == "1", DestroyUnreferenced: f.Get("destroy-unreferenced-disks") == "1",
+		})
+	}},
+	{"POST", "/nodes/*/vzdump", func(ctx context.Context, c *proxmox.Client, m []string, f url.Values) (any, error) {
+		return c.Backup(ctx, m[0], proxmox.BackupParams{
+			Guests: []proxmox.VMID{vmid(f.Get("vmid"))}, Storage: f.Get("storage"), Mode: f.Get("mode"),
+			Compress: f.Get("compress"), Notes: f.Get("notes-template"),
+		})
+	}},
+}
+
+// leftOut are recorded requests that the client does not make, with the reason.
+var leftOut = map[string]string{
+	"GET /storage":                        "the definition of storages; the client reads them by node",
+	"GET /pools":                          "pools are no part of the client yet",
+	"POST /pools":                         "likewise",
+	"PUT /pools":                          "likewise",
+	"DELETE /pools":                       "likewise",
+	"GET /cluster/backup":                 "backup jobs are no part of the client yet",
+	"POST /cluster/backup":                "likewise",
+	"GET /cluster/backup/*":               "likewise",
+	"PUT /cluster/backup/*":               "likewise",
+	"DELETE /cluster/backup/*":            "likewise",
+	"GET /cluster/backup-info/*":          "likewise",
+	"GET /nodes/*/storage/*/prunebackups": "likewise",
+	"PUT /nodes/*/storage/*/content/*":    "likewise",
+	"DELETE /nodes/*/storage/*/content/*": "likewise",
+	"DELETE /nodes/*/tasks/*":             "tasks are never killed",
+	"POST /nodes/*/lxc/*/status/suspend":  "experimental in Proxmox",
+	"POST /nodes/*/lxc/*/template":        "several requests: see TestConvertToTemplate",
+	"GET /no/such/path":                   "on purpose wrong",
+	"POST /version":                       "on purpose wrong",
+	"PUT /version":                        "on purpose wrong",
+	"GET /nodes/*/lxc/abc/config":         "on purpose wrong: the client's VMID is a number",
+}
+
+// Every recorded answer passes through the method that makes its request, and every request that the method
+// makes is the recorded one.
+func TestRecordedExchanges(t *testing.T) {
+	used := map[string]bool{}
+	for _, sc := range loadScenarios(t) {
+		for i, st := range sc.Steps {
+			r := st.request()
+			rt, m := findRoute(r)
+			if rt == nil {
+				name, ok := isLeftOut(r)
+				if !ok {
+					t.Errorf("%s#%d %s: no method of the client makes this request", sc.Name, i+1, r)
+				}
+				used[name] = true
+				continue
+			}
+			used[rt.method+" "+rt.path] = true
+			if st.Method == "PUT" && len(r.Params) == 0 {
+				continue // the client does not send an empty update
+			}
+			p := &replay{step: st}
+			out, err := rt.call(t.Context(), proxmox.NewClient(p), m, r.Params)
+			if want := st.Response.Status == 200; (err == nil) != want {
+				t.Errorf("%s#%d %s: error is %v", sc.Name, i+1, r, err)
+			}
+			if u, ok := out.(proxmox.UPID); ok && err == nil && u.Node != "pve1" {
+				t.Errorf("%s#%d %s: task is %v", sc.Name, i+1, r, u)
+			}
+			checkRequest(t, fmt.Sprintf("%s#%d", sc.Name, i+1), r, p.got)
+		}
+	}
+	for _, rt := range routes {
+		if name := rt.method + " " + rt.path; !used[name] {
+			t.Errorf("%s is in no recording", name)
+		}
+	}
+}
+
+// unsent are parameters of recorded requests that the client has no use for.
+var unsent = map[string]bool{
+	"create-minimal#11 vmid": true, "transport-errors#13 vmid": true, // whether that one is free
+	"discovery#6 enabled": true, "discovery#6 content": true, // the list says both
+	"root-only-token#21 skiplock": true, // root@pam only
+	"snapshots#26 vmstate":        true, // of virtual machines
+	"transport-errors#11 bogus":   true,
+}
+
+func checkRequest(t *testing.T, where string, want proxmox.Request, got []proxmox.Request) {
+	t.Helper()
+	if len(got) != 1 {
+		t.Errorf("%s %s: %d requests", where, want, len(got))
+		return
+	}
+	if strings.Contains(want.Path, "/tasks/") {
+		return // stands for another task
+	}
+	if got[0].Method != want.Method || got[0].Path != strings.NewReplacer("!", "%21").Replace(want.Path) {
+		t.Errorf("%s: sent %s, recorded %s", where, got[0], want)
+	}
+	for key := range want.Params {
+		if w, g := want.Params.Get(key), got[0].Params.Get(key); w != g && w != "0" && w != "" && !unsent[where+" "+key] {
+			t.Errorf("%s %s: parameter %s is %q, recorded %q", where, want, key, g, w)
+		}
+	}
+}
+
+func findRoute(r proxmox.Request) (*route, []string) {
+	for i := range routes {
+		if routes[i].method == r.Method {
+			if m, ok := match(routes[i].path, r.Path); ok {
+				return &routes[i], m
+			}
+		}
+	}
+	return nil, nil
+}
+
+func isLeftOut(r proxmox.Request) (string, bool) {
+	for name := range leftOut {
+		method, path, _ := strings.Cut(name, " ")
+		if _, ok := match(path, r.Path); ok && method == r.Method {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+// match compares a path with a pattern and returns the elements that stand for "*".
+func match(pattern, path string) ([]string, bool) {
+	want, got := strings.Split(pattern, "/"), strings.Split(path, "/")
+	if len(want) != len(got) {
+		return nil, false
+	}
+	var m []string
+	for i := range want {
+		switch {
+		case want[i] == "*" && got[i] == "abc": // the one VMID that is none
+			return nil, false
+		case want[i] == "*":
+			m = append(m, got[i])
+		case want[i] != got[i]:
+			return nil, false
+		}
+	}
+	return m, true
+}
+
+// data answers every request with one body.
+func data(body string) *proxmox.Client {
+	return proxmox.NewClient(fake(func(context.Context, proxmox.Request) (json.RawMessage, error) { return json.RawMessage(body), nil }))
+}
+
+var guest = proxmox.Ref{Node: "pve1", ID: 812}
+
+func TestConfigViews(t *testing.T) {
+	got, err := data(`[
+		{"key":"memory","value":300},{"key":"cpulimit","value":"1"},{"key":"arch","value":"amd64","pending":"i386"},
+		{"key":"mp1","value":"local:812/d.raw,mp=/hot","delete":1},{"key":"tty","pending":1},
+		{"key":"description","value":"live\n"},{"key":"onboot","value":0},{"key":"swap","value":"64","delete":"2"},
+		{"key":"digest","value":"9c1e"},{"key":"lxc","value":[["lxc.a","b"]]}]`).Config(t.Context(), guest)
+	want := proxmox.Config{
+		Current: proxmox.Values{
+			"memory": "300", "cpulimit": "1", "arch": "amd64", "mp1": "local:812/d.raw,mp=/hot",
+			"description": "live\n", "onboot": "0", "swap": "64",
+		},
+		Pending: proxmox.Values{"arch": "i386", "tty": "1"},
+		Deleted: map[string]bool{"mp1": true, "swap": true},
+		Digest:  "9c1e",
+	}
+	if d := cmp.Diff(want, got); d != "" || err != nil {
+		t.Error(d, err)
+	}
+}
+
+func TestCurrentConfig(t *testing.T) {
+	got, err := data(`{"memory":300,"digest":"9c1e","lxc":[["lxc.b","2"],["lxc.a","1"]]}`).CurrentConfig(t.Context(), guest)
+	want := proxmox.CurrentConfig{
+		Values: proxmox.Values{"memory": "300"}, Digest: "9c1e",
+		Raw: []proxmox.RawLine{{Key: "lxc.b", Value: "2"}, {Key: "lxc.a", Value: "1"}},
+	}
+	if d := cmp.Diff(want, got); d != "" || err != nil {
+		t.Error(d, err)
+	}
+}
+
+// The types that Proxmox mixes up: lxc-semantics, section 3.5.
+func TestMixedTypes(t *testing.T) {
+	want := proxmox.ContainerStatus{
+		ID: 101, Name: "web", Status: proxmox.Running, Tags: []string{"a", "b"}, Template: true, PID: 8709,
+		Uptime: 90 * time.Second, CPUs: 1.5, CPU: 0.25, MaxMemory: 1 << 40, HA: proxmox.HAStatus{Managed: true, State: "started"},
+	}
+	for _, body := range []string{
+		`{"vmid":101,"name":"web","status":"running","tags":"a;b","template":1,"pid":8709,"uptime":90,"cpus":1.5,"cpu":0.25,
+		  "maxmem":1099511627776,"ha":{"managed":1,"state":"started"},"pressurecpufull":"0.00","lock":null}`,
+		`{"vmid":"101","name":"web","status":"running","tags":"a,b","template":"1","pid":"8709","uptime":"90","cpus":"1.5","cpu":"2.5e-1",
+		  "maxmem":"1099511627776","ha":{"managed":true,"state":"started"}}`,
+		`{"vmid":101.0,"name":"web","status":"running","tags":["a","b"],"template":true,"pid":8709,"uptime":90,"cpus":1.5,"cpu":0.25,
+		  "maxmem":1.099511627776e12,"ha":{"managed":"yes","state":"started"}}`,
+	} {
+		got, err := data(body).Status(t.Context(), guest)
+		if d := cmp.Diff(want, got); d != "" || err != nil {
+			t.Error(d, err)
+		}
+	}
+	for _, bad := range []string{`null`, `[]`, `{"vmid":"x"}`, `{"vmid":[1]}`, `{"template":"maybe"}`, `{"cpus":""}`, `{`} {
+		if got, err := data(bad).Status(t.Context(), guest); err == nil {
+			t.Errorf("%s is taken as %+v", bad, got)
+		}
+	}
+}
+
+func TestClusterOptions(t *testing.T) {
+	want := proxmox.ClusterOptions{
+		TagStyle: proxmox.TagStyle{CaseSensitive: true, Ordering: "config"}, NextID: proxmox.IDRange{Lower: 200, Upper: 300},
+		AllowedTags: []string{"a"},
+	}
+	for _, body := range []string{
+		`{"tag-style":{"case-sensitive":1,"ordering":"config"},"next-id":{"lower":"200","upper":300},"allowed-tags":["a"]}`,
+		`{"tag-style":"case-sensitive=1,ordering=config","next-id":"lower=200,upper=300","allowed-tags":["a"]}`,
+	} {
+		got, err := data(body).ClusterOptions(t.Context())
+		if d := cmp.Diff(want, got); d != "" || err != nil {
+			t.Error(d, err)
+		}
+	}
+}
+
+func TestClusterStatus(t *testing.T) {
+	got, err := data(`[{"type":"cluster","name":"home","quorate":0,"nodes":2},
+		{"type":"node","name":"pve1","nodeid":1,"ip":"10.0.0.1","online":1,"local":1},
+		{"type":"node","name":"pve2","nodeid":2,"ip":"10.0.0.2","online":0,"local":0}]`).ClusterStatus(t.Context())
+	want := proxmox.ClusterStatus{Name: "home", Nodes: []proxmox.ClusterNode{
+		{Name: "pve1", ID: 1, IP: "10.0.0.1", Online: true, Local: true}, {Name: "pve2", ID: 2, IP: "10.0.0.2"},
+	}}
+	if d := cmp.Diff(want, got); d != "" || err != nil {
+		t.Error(d, err)
+	}
+}
+
+func TestBackupWithNothingToDo(t *testing.T) {
+	u, err := data(`"OK"`).Backup(t.Context(), "pve1", proxmox.BackupParams{})
+	if err != nil || !u.IsZero() {
+		t.Errorf("got %v, %v", u, err)
+	}
+}
+
+// What was accepted without a task may have been carried out.
+func TestMutationWithoutTask(t *testing.T) {
+	for _, body := range []string{`null`, `"OK"`, `{}`} {
+		if _, err := data(body).Start(t.Context(), guest); !errors.Is(err, proxmox.ErrOutcomeUnknown) {
+			t.Errorf("%s: error is %v", body, err)
+		}
+	}
+}
+
+func TestConvertToTemplate(t *testing.T) {
+	const (
+		old = `{"upid":"UPID:pve1:00000001:00000001:6B03F5C2:vztemplate:812:root@pam:","status":"boom","endtime":1795421634}`
+		new = `{"upid":"UPID:pve1:00000002:00000001:6B03F5C2:vztemplate:812:root@pam:","status":"RUNNING"}`
+	)
+	converted := false
+	c := proxmox.NewClient(fake(func(_ context.Context, r proxmox.Request) (json.RawMessage, error) {
+		switch {
+		case r.Method == "POST":
+			converted = true
+			return json.RawMessage(`null`), nil
+		case converted:
+			return json.RawMessage("[" + old + "," + new + "]"), nil
+		}
+		return json.RawMessage("[" + old + "]"), nil
+	}))
+	u, err := c.ConvertToTemplate(t.Context(), guest)
+	if err != nil || u.PID != 2 {
+		t.Errorf("got %v, %v", u, err)
+	}
+	if _, err := data(`[`+old+`]`).ConvertToTemplate(t.Context(), guest); !errors.Is(err, proxmox.ErrOutcomeUnknown) {
+		t.Errorf("error is %v", err)
+	}
+}
