@@ -138,7 +138,7 @@ func without(rows []setting.Row, paths ...string) []setting.Row {
 	for _, r := range rows {
 		keep := true
 		for _, p := range paths {
-			keep = keep && r.Info().Path != p
+			keep = keep && r.SpecPath() != p
 		}
 		if keep {
 			out = append(out, r)
@@ -150,7 +150,7 @@ func without(rows []setting.Row, paths ...string) []setting.Row {
 func nearest(path string) string {
 	var paths []string
 	for _, r := range setting.Container.Rows {
-		paths = append(paths, r.Info().Path)
+		paths = append(paths, r.SpecPath())
 	}
 	if n := setting.Nearest(path, paths); n != "" {
 		return ": did you mean " + n + "?"

@@ -42,7 +42,7 @@ type differ struct {
 func diff(want setting.Record, have *Observed, f setting.Facts, ignore []string) []edit {
 	d := &differ{want: want, have: have, facts: f, ignore: ignore}
 	for _, row := range setting.Container.Rows {
-		if slices.Contains(ignore, row.Info().Path) {
+		if slices.Contains(ignore, row.SpecPath()) {
 			continue
 		}
 		if fam, ok := row.(*setting.Family); ok {
@@ -58,24 +58,24 @@ func (d *differ) add(e edit) { d.edits = append(d.edits, e) }
 
 // row compares a setting with one key.
 func (d *differ) row(row setting.Row) {
-	i := row.Info()
-	current, next := d.have.Current.Record[i.Path], d.have.Next.Record[i.Path]
-	v, ok := row.Want(d.want[i.Path], next, d.facts)
+	path := row.SpecPath()
+	current, next := d.have.Current.Record[path], d.have.Next.Record[path]
+	v, ok := row.Want(d.want[path], next, d.facts)
 	if !ok {
 		v = nil
 	}
-	if i.Path == setting.RootFS.Path {
-		d.volume(row, i.PVE, current, next, v)
+	if path == setting.RootFS.Path {
+		d.volume(row, row.PVEKey(), current, next, v)
 		return
 	}
 	ch := scalarChange(row, current, v, d.facts)
-	e, differs := d.against(row.Equal, i.PVE, current, next, v, ch)
+	e, differs := d.against(row.Equal, row.PVEKey(), current, next, v, ch)
 	if !differs {
 		return
 	}
 	if e.kind == editSet {
 		e.value = row.FormatWire(v)
-		if v == nil || e.value == "" || row.Equal(v, nil) && !i.Fixed && !explicitOff(current) {
+		if v == nil || e.value == "" || row.Equal(v, nil) && !row.Info().Fixed && !explicitOff(current) {
 			e.kind = editDelete
 		}
 	}

@@ -30,7 +30,7 @@ func (c Change) Lines() []Line {
 		return []Line{{"-", c.Label(), fam.Member.Text(old)}}
 	case !isRecord && !isNew:
 		return []Line{c.scalarLine()}
-	case c.Row.Info().Path == Features.Path:
+	case c.Row.SpecPath() == Features.Path:
 		return featureLines(old, new)
 	case c.Old == nil && len(new) > 0:
 		return []Line{{"+", c.Label(), c.Row.Text(new)}}

@@ -27,6 +27,12 @@ type Family struct {
 	Running, Lane string
 }
 
+// SpecPath implements [Row].
+func (fam *Family) SpecPath() string { return fam.Path }
+
+// PVEKey implements [Row].
+func (fam *Family) PVEKey() string { return fam.PVE }
+
 // Info implements [Row].
 func (fam *Family) Info() Info {
 	return Info{

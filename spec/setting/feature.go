@@ -57,7 +57,7 @@ func mayEditFeatures(old, new *Record, f Facts) Access {
 		}
 	}
 	for _, row := range features.Rows[1:] {
-		path := row.Info().Path
+		path := row.SpecPath()
 		a, hadOld := at(old, path)
 		b, hasNew := at(new, path)
 		if hadOld != hasNew || hadOld && !sameWritten(a, b) {

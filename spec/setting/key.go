@@ -70,6 +70,12 @@ func (k Key[T]) pointer(v any) *T {
 	return nil
 }
 
+// SpecPath implements [Row].
+func (k Key[T]) SpecPath() string { return k.Path }
+
+// PVEKey implements [Row].
+func (k Key[T]) PVEKey() string { return k.PVE }
+
 // Info implements [Row].
 func (k Key[T]) Info() Info {
 	i := Info{

@@ -51,7 +51,7 @@ func (o Object) ParseValues(values proxmox.Values) (Live, error) {
 				errs = append(errs, fmt.Errorf("%s: %q %w", key, shorten(values[key]), err))
 				continue
 			}
-			out.Record[row.Info().Path] = v
+			out.Record[row.SpecPath()] = v
 		case strings.HasPrefix(key, "unused"):
 			out.Unused[key] = values[key]
 		case LeftOut(key) == "":
@@ -70,7 +70,7 @@ func (o Object) find(key string) (row Row, fam *Family, index int) {
 			}
 			continue
 		}
-		if r.Info().PVE == key {
+		if r.PVEKey() == key {
 			return r, nil, 0
 		}
 	}

@@ -95,7 +95,7 @@ func editInterface(old, new *Record, index int, f Facts) Effect {
 		return LinkFlap
 	}
 	for _, row := range []Row{MAC, Bridge, VLAN, Firewall, LinkDown} {
-		if path := row.Info().Path; !row.Equal((*old)[path], (*new)[path]) {
+		if path := row.SpecPath(); !row.Equal((*old)[path], (*new)[path]) {
 			return LinkFlap
 		}
 	}

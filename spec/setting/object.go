@@ -29,7 +29,7 @@ type Object struct {
 // Row returns the row with a path, or nil.
 func (o Object) Row(path string) Row {
 	for _, r := range o.Rows {
-		if r.Info().Path == path {
+		if r.SpecPath() == path {
 			return r
 		}
 	}
@@ -60,7 +60,7 @@ func (o Object) decodeGroup(in any, prefix string, at Path, report Report, out R
 			if v, ok := row.DecodeSpec(m[name], here, report); ok {
 				out[path] = v
 			}
-		case slices.ContainsFunc(o.Rows, func(r Row) bool { return strings.HasPrefix(r.Info().Path, path+".") }):
+		case slices.ContainsFunc(o.Rows, func(r Row) bool { return strings.HasPrefix(r.SpecPath(), path+".") }):
 			o.decodeGroup(m[name], path+".", here, report, out)
 		default:
 			report(here, unknown(name, o.Names(prefix)))
@@ -72,7 +72,7 @@ func (o Object) decodeGroup(in any, prefix string, at Path, report Report, out R
 func (o Object) Names(prefix string) []string {
 	var out []string
 	for _, r := range o.Rows {
-		if rest, ok := strings.CutPrefix(r.Info().Path, prefix); ok {
+		if rest, ok := strings.CutPrefix(r.SpecPath(), prefix); ok {
 			name, _, _ := strings.Cut(rest, ".")
 			if !slices.Contains(out, name) {
 				out = append(out, name)
@@ -105,11 +105,11 @@ func Nearest(name string, known []string) string {
 func (o Object) Encode(r Record) map[string]any {
 	out := map[string]any{}
 	for _, row := range o.Rows {
-		v, ok := r[row.Info().Path]
+		v, ok := r[row.SpecPath()]
 		if !ok {
 			continue
 		}
-		m, elems := out, strings.Split(row.Info().Path, ".")
+		m, elems := out, strings.Split(row.SpecPath(), ".")
 		for _, e := range elems[:len(elems)-1] {
 			if m[e] == nil {
 				m[e] = map[string]any{}
@@ -129,7 +129,7 @@ func (o Object) Parse(s string) (Record, error) {
 	}
 	out := Record{}
 	for _, kv := range pairs {
-		i := slices.IndexFunc(o.Rows, func(r Row) bool { return r.Info().PVE == kv.Key })
+		i := slices.IndexFunc(o.Rows, func(r Row) bool { return r.PVEKey() == kv.Key })
 		if i < 0 {
 			return nil, fmt.Errorf("unknown part %q", kv.Key)
 		}
@@ -137,7 +137,7 @@ func (o Object) Parse(s string) (Record, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", kv.Key, err)
 		}
-		out[o.Rows[i].Info().Path] = v
+		out[o.Rows[i].SpecPath()] = v
 	}
 	if o.FromWire != nil {
 		out = o.FromWire(out)
@@ -175,8 +175,8 @@ func (o Object) Format(r Record) string {
 // Equal compares records by what Proxmox makes of them: a part that is absent equals its default.
 func (o Object) Equal(a, b Record) bool {
 	return !slices.ContainsFunc(o.Rows, func(r Row) bool {
-		i := r.Info()
-		return !r.Equal(a[i.Path], b[i.Path])
+		path := r.SpecPath()
+		return !r.Equal(a[path], b[path])
 	})
 }
 
@@ -186,7 +186,7 @@ func (o Object) Equal(a, b Record) bool {
 func (o Object) Merge(spec, have Record, f Facts) Record {
 	out := Record{}
 	for _, row := range o.Rows {
-		path := row.Info().Path
+		path := row.SpecPath()
 		v, ok := row.Want(spec[path], have[path], f)
 		if !ok {
 			continue

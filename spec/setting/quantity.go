@@ -119,6 +119,7 @@ func (seconds) Parse(s string) (time.Duration, error) {
 	n, err := property.Int{}.Parse(s)
 	return time.Duration(n) * time.Second, err
 }
+
 func (seconds) Format(v time.Duration) string { return property.Int{}.Format(int64(v / time.Second)) }
 
 // Duration is a span of time that Proxmox counts in seconds.

@@ -88,7 +88,9 @@ type Change struct {
 
 // A Row is one setting, without its Go type: what walks of the table see. [Key] and [*Family] are the rows.
 type Row interface {
-	Info() Info
+	SpecPath() string // where it stands in a spec, below its object: "dns.servers"
+	PVEKey() string   // Proxmox's key or sub-key, "net" for a family; empty where it has none
+	Info() Info       // what a person reads about it
 	// DecodeSpec reads the value as authors write it, as encoding/json decodes it with UseNumber.
 	DecodeSpec(in any, at Path, report Report) (value any, ok bool)
 	// EncodeSpec is the inverse: what an author would write.
