@@ -25,8 +25,8 @@ type Pair struct{ Key, Value string }
 type Pairs []Pair
 
 // ParsePairs splits a property string. An element without "=" is the value of defaultKey; where
-// defaultKey is empty or already given, it is an error, as is a key that stands twice
-// (pve-common JSONSchema.pm, parse_property_string).
+// defaultKey is empty or already given, it is an error, as is a key that stands twice, or one without a
+// value (pve-common JSONSchema.pm, parse_property_string).
 func ParsePairs(s, defaultKey string) (Pairs, error) {
 	var out Pairs
 	for part := range strings.SplitSeq(s, ",") {
@@ -35,7 +35,9 @@ func ParsePairs(s, defaultKey string) (Pairs, error) {
 		}
 		key, value, found := strings.Cut(part, "=")
 		switch {
+		case found && key != "" && value != "":
 		case found && key != "":
+			return nil, fmt.Errorf("key %q has no value", key)
 		case !found && defaultKey != "":
 			key, value = defaultKey, part
 		case found:
@@ -84,11 +86,13 @@ func (p Pairs) Delete(key string) Pairs {
 	return out
 }
 
-// Format writes the pairs in their order; the value of defaultKey is written without its key.
+// Format writes the pairs in their order; the value of defaultKey is written without its key, unless it
+// would be taken for a key and value, or for nothing. Proxmox reads no pair back whose value is empty.
 func (p Pairs) Format(defaultKey string) string {
 	parts := make([]string, len(p))
 	for i, kv := range p {
-		if kv.Key == defaultKey && defaultKey != "" {
+		plain := strings.TrimSpace(kv.Value) != "" && !strings.Contains(kv.Value, "=")
+		if kv.Key == defaultKey && defaultKey != "" && plain {
 			parts[i] = kv.Value
 		} else {
 			parts[i] = kv.Key + "=" + kv.Value

@@ -83,6 +83,9 @@ func (Size) Parse(s string) (int64, error) {
 			break
 		}
 	}
+	if n, err := strconv.ParseUint(num, 10, 63); err == nil && int64(n) <= math.MaxInt64/unit {
+		return int64(n) * unit, nil // exact, where a fraction is not beyond 2^53
+	}
 	f, err := Number{}.Parse(num)
 	if err != nil || f*float64(unit) >= math.MaxInt64 {
 		return 0, fmt.Errorf("%q is not a size (a number with K, M, G or T)", s)
@@ -90,7 +93,7 @@ func (Size) Parse(s string) (int64, error) {
 	return int64(f * float64(unit)), nil
 }
 
-// Format writes the size with the largest suffix that divides it exactly, else in bytes
+// Format writes the size with the largest suffix that divides it exactly, else in bytes; zero is "0T"
 // (pve-common JSONSchema.pm, format_size).
 func (Size) Format(v int64) string {
 	for _, u := range sizeUnits {
