@@ -15,7 +15,7 @@ var (
 		Doc: "VMID. It is always written: which container is meant is never guessed.", Example: "120",
 	}
 	Node = setting.Key[string]{
-		Path: "node", Type: setting.Pattern("name of a node", `[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?`), Required: true,
+		Path: "node", Type: setting.Pattern("name of a node (letters, digits and hyphens)", `[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?`), Required: true,
 		Doc: "Node on which the container lives.", Example: "pve1",
 	}
 	Use = setting.Key[[]string]{
@@ -94,7 +94,7 @@ var (
 		Path: "cluster.name", Type: setting.Text("name", nil), Doc: "Name of the cluster, shown in plans.", Example: "home",
 	}
 	Owner = setting.Key[string]{
-		Path: "cluster.owner", Type: setting.Pattern("tag", `(?i)[a-z0-9_][a-z0-9_\-+.]*`), Default: new("tend"),
+		Path: "cluster.owner", Type: setting.Pattern("tag (letters, digits, _ - + .)", `[A-Za-z0-9_][A-Za-z0-9_+.-]*`), Default: new("tend"),
 		Doc: "Tag that is put on each container of this spec. Containers without it are never touched.", Example: "tend",
 	}
 	Nodes = setting.Key[[]string]{
@@ -106,11 +106,11 @@ var (
 		Example: "{node: pve1}",
 	}
 	Profiles = setting.Key[setting.Members]{
-		Path: "profiles", Type: setting.Mapping(setting.Pattern("name of a profile", nameExpr), LayerFields),
+		Path: "profiles", Type: setting.Mapping(setting.Pattern("name of a profile (letters, digits and hyphens)", nameExpr), LayerFields),
 		Doc: "Named layers between the defaults and the containers that use them.", Example: "{docker: {features: {nesting: true}}}",
 	}
 	Containers = setting.Key[setting.Members]{
-		Path: "containers", Type: setting.Mapping(setting.Pattern("name of a container", nameExpr), ContainerFields),
+		Path: "containers", Type: setting.Mapping(setting.Pattern("name of a container (letters, digits and hyphens)", nameExpr), ContainerFields),
 		Doc: "Containers, by name. The name is the host name unless hostname says otherwise.",
 	}
 )

@@ -111,7 +111,8 @@ func (v *validation) volumes(c *Container) {
 func onStorage(r setting.Record) bool {
 	_, storage := setting.Storage.Get(r)
 	_, volume := setting.Volume.Get(r)
-	return storage && !volume
+	_, host := setting.HostPath.Get(r)
+	return storage && !volume && !host
 }
 
 // source checks that a volume comes from one place only and reports whether it comes from any.

@@ -103,9 +103,9 @@ func (l *loader) agree(e entry, v any, at setting.Path) (any, bool) {
 		}
 		out := make([]any, 0, len(v))
 		for i, item := range e.items {
-			if part, ok := l.agree(item, v[i], at.Join(strconv.Itoa(i))); ok {
-				out = append(out, part)
-			}
+			// What is wrong keeps its place, so that the others keep their numbers.
+			part, _ := l.agree(item, v[i], at.Join(strconv.Itoa(i)))
+			out = append(out, part)
 		}
 		return out, true
 	default:
@@ -114,7 +114,7 @@ func (l *loader) agree(e entry, v any, at setting.Path) (any, bool) {
 		}
 		return l.agreeScalar(e, v, at)
 	}
-	l.faultAt(e.place, at, errors.New("is understood differently by different readers of YAML: write it in a plainer way"))
+	l.spoil(e.place, at, errors.New("is understood differently by different readers of YAML: write it in a plainer way"))
 	return nil, false
 }
 
@@ -144,7 +144,7 @@ func (l *loader) agreeScalar(e entry, v any, at setting.Path) (any, bool) {
 		if decimalRE.MatchString(text) && sameNumber(text, v.String()) {
 			return json.Number(text), true
 		}
-		l.faultAt(e.place, at, fmt.Errorf("%s is the number %s to YAML: put it in quotes if it is a text, or write that number", text, v))
+		l.spoil(e.place, at, fmt.Errorf("%s is the number %s to YAML: put it in quotes if it is a text, or write that number", text, v))
 		return nil, false
 	}
 	l.ambiguous(e.place, at, text)
@@ -152,7 +152,20 @@ func (l *loader) agreeScalar(e entry, v any, at setting.Path) (any, bool) {
 }
 
 func (l *loader) ambiguous(p spec.Place, at setting.Path, text string) {
-	l.faultAt(p, at, fmt.Errorf("%s is a boolean to some readers of YAML and a text to others: write true or false, or put it in quotes", text))
+	l.spoil(p, at, fmt.Errorf("%s is a boolean to some readers of YAML and a text to others: write true or false, or put it in quotes", text))
+}
+
+// spoil reports a value that cannot be used: nothing more is said about it.
+func (l *loader) spoil(p spec.Place, at setting.Path, err error) {
+	l.faultAt(p, at, err)
+	l.spoilt[p] = true
+}
+
+// report reports a fault of what was decoded.
+func (l *loader) report(p spec.Place, at setting.Path, err error) {
+	if !l.spoilt[p] {
+		l.faultAt(p, at, err)
+	}
 }
 
 // sameNumber compares two decimals; whole ones must be the same to the last digit.

@@ -20,11 +20,12 @@ type loader struct {
 	maxFile int64
 	docs    []document
 	faults  []spec.Fault
+	spoilt  map[spec.Place]bool // values that could not be read
 }
 
 func newLoader(o Options) *loader {
 	whole := cmp.Or(strings.TrimSuffix(o.Prefix, "/"), ".")
-	return &loader{prefix: o.Prefix, whole: spec.Place{File: whole}, maxFile: cmp.Or(o.MaxFile, MaxFile)}
+	return &loader{prefix: o.Prefix, whole: spec.Place{File: whole}, maxFile: cmp.Or(o.MaxFile, MaxFile), spoilt: map[spec.Place]bool{}}
 }
 
 func (l *loader) faultAt(p spec.Place, at setting.Path, err error) {

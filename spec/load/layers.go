@@ -66,7 +66,7 @@ func (l *loader) assemble() *spec.State {
 func (a *assembly) document(d document) {
 	report := func(at setting.Path, err error) {
 		place, _ := d.root.find(at)
-		a.faultAt(place, at, err)
+		a.report(place, at, err)
 	}
 	spec.TakeLater(d.value, spec.LaterInDocument, nil, report)
 	rest := maps.Clone(d.value)
@@ -110,7 +110,7 @@ func (a *assembly) decode(o setting.Object, e entry, v any, at setting.Path) lay
 	y := layer{at: at, trees: []entry{e}}
 	report := func(p setting.Path, err error) {
 		place, _ := e.find(p[len(at):])
-		a.faultAt(place, p, err)
+		a.report(place, p, err)
 	}
 	if v == nil {
 		v = map[string]any{}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -47,7 +48,11 @@ func placeOf(file string, data []byte, offset int) spec.Place {
 	}
 }
 
-var syntaxRE = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
+var (
+	syntaxRE = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
+	anchorRE = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
+	parserRE = regexp.MustCompile(`^did not find expected (',' or|'-' indicator|key|node content|<)|^found undefined tag handle`)
+)
 
 // syntax turns the parser's error into a fault: it knows the line, and calls a tab a character that cannot
 // start any token.
@@ -56,7 +61,14 @@ func syntax(file string, data []byte, err error) (spec.Place, error) {
 	if m == nil {
 		return spec.Place{File: file}, fmt.Errorf("is not YAML: %w", err)
 	}
+	if anchor := anchorRE.FindStringSubmatch(m[2]); anchor != nil {
+		use := regexp.MustCompile(`\*` + regexp.QuoteMeta(anchor[1]) + `(?:[\s,\]}:]|$)`)
+		return placeOf(file, data, max(0, slices.Min(append(use.FindIndex(data), len(data)-1)))), fmt.Errorf("there is no anchor &%s above: write it, or the value", anchor[1])
+	}
 	line, _ := strconv.Atoi(m[1])
+	if line > 0 && parserRE.MatchString(m[2]) {
+		line++ // these errors count lines from 0
+	}
 	if line == 0 {
 		return spec.Place{File: file, Line: 1, Column: 1}, fmt.Errorf("is not YAML: %s", m[2])
 	}

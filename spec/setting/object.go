@@ -53,8 +53,9 @@ func (o Object) decodeGroup(in any, prefix string, at Path, report Report, out R
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		path, here := prefix+name, at.Join(name)
 		row := o.Row(path)
+		group := row == nil && slices.ContainsFunc(o.Rows, func(r Row) bool { return strings.HasPrefix(r.Info().Path, path+".") })
 		switch {
-		case row != nil && m[name] == nil:
+		case (row != nil || group) && m[name] == nil:
 			report(here, errors.New("has no value: write one, or remove the line"))
 		case row != nil:
 			if v, ok := row.DecodeSpec(m[name], here, report); ok {
