@@ -4,7 +4,7 @@
 //
 // It compares exactly as the recorder's own replayer does (shared/conformance/conformance.py): what varies by
 // nature, such as times, process ids, digests and generated MAC addresses, by type alone, all else by value. It
-// decides nothing and belongs in tests; it imports no other package of this module.
+// decides nothing and belongs in tests.
 package conformance
 
 import (

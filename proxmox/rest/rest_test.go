@@ -17,8 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/proxmox/rest"
 )
@@ -402,100 +400,6 @@ func TestClosedPort(t *testing.T) {
 		_, err := tr.Do(t.Context(), r)
 		if !errors.Is(err, proxmox.ErrUnreachable) || errors.Is(err, proxmox.ErrOutcomeUnknown) || !strings.Contains(err.Error(), endpoint) {
 			t.Errorf("error of %s is %v", r, err)
-		}
-	}
-}
-
-// Whatever goes wrong, no secret of the options or the request appears in an error or a log.
-func TestSecretsStaySecret(t *testing.T) {
-	const password = "hunter2-hunter2"
-	faults := map[string]http.HandlerFunc{
-		"hung up": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
-		"html":    answer(200, "<html>"),
-		"401":     answer(401, ""),
-		"echo": func(w http.ResponseWriter, r *http.Request) {
-			b, _ := json.Marshal(map[string]any{
-				"data": nil, "message": "no good: " + r.FormValue("password"),
-				"errors": map[string]string{"password": "got '" + r.FormValue("password") + "'"},
-			})
-			answer(400, string(b))(w, r)
-		},
-	}
-	for name, h := range faults {
-		for _, o := range []rest.Options{{Token: token}, {User: "root@pam", Password: password}} {
-			var log bytes.Buffer
-			o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-			o.Retries = -1
-			r := mutation("POST")
-			r.Params.Set("password", password)
-			_, err := dial(t, serve(t, h), o).Do(t.Context(), r)
-			if err == nil {
-				t.Fatalf("%s: no error", name)
-			}
-			for _, secret := range []string{password, "5ecre7"} {
-				if strings.Contains(err.Error()+log.String(), secret) {
-					t.Errorf("%s: %q is told in %q and %q", name, secret, err, &log)
-				}
-			}
-		}
-	}
-	_, err := rest.New(rest.Options{Endpoint: "pve1", Token: "5ecre7"})
-	if err == nil || strings.Contains(err.Error(), "5ecre7") {
-		t.Errorf("error is %v", err)
-	}
-	_, err = rest.New(rest.Options{Endpoint: "https://root:5ecre7@pve1", Token: token})
-	if err == nil || strings.Contains(err.Error(), "5ecre7") {
-		t.Errorf("error is %v", err)
-	}
-}
-
-func TestEndpoint(t *testing.T) {
-	tests := []struct{ in, want string }{
-		{"pve1", "https://pve1:8006"},
-		{" pve1.lan:443 ", "https://pve1.lan:443"},
-		{"192.168.1.5", "https://192.168.1.5:8006"},
-		{"fd00::5", "https://[fd00::5]:8006"},
-		{"[fd00::5]:443", "https://[fd00::5]:443"},
-		{"https://pve1", "https://pve1:8006"},
-		{"https://pve1:8006/", "https://pve1:8006"},
-		{"https://pve1:8006/api2/json", "https://pve1:8006"},
-		{"https://proxy:443/pve/", "https://proxy:443/pve"},
-	}
-	got := make([]string, len(tests))
-	want := make([]string, len(tests))
-	for i, tt := range tests {
-		want[i] = tt.want
-		tr, err := rest.New(rest.Options{Endpoint: tt.in, Token: token})
-		if err != nil {
-			t.Errorf("%q: %v", tt.in, err)
-			continue
-		}
-		got[i] = tr.Endpoint()
-	}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Error(d)
-	}
-	for _, bad := range []string{"", "http://pve1:8006", "https://", "ftp://pve1", "https://pve1/?a=b", "pve 1"} {
-		if _, err := rest.New(rest.Options{Endpoint: bad, Token: token}); err == nil {
-			t.Errorf("%q is taken", bad)
-		}
-	}
-}
-
-func TestOptions(t *testing.T) {
-	bad := map[string]rest.Options{
-		"no credential":     {},
-		"two credentials":   {Token: token, User: "root@pam"},
-		"header in token":   {Token: "PVEAPIToken=tend@pve!agent=5ecre7"},
-		"token with a line": {Token: token + "\n"},
-		"short fingerprint": {Token: token, Fingerprint: "AB:CD"},
-		"no such file":      {Token: token, CAFile: "testdata/none.pem"},
-		"no certificate":    {Token: token, CAFile: "rest_test.go"},
-	}
-	for name, o := range bad {
-		o.Endpoint = "pve1"
-		if _, err := rest.New(o); err == nil {
-			t.Errorf("%s is taken", name)
 		}
 	}
 }
