@@ -3,14 +3,11 @@ package proxmox_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/felhom/tend/proxmox"
 )
@@ -331,137 +328,4 @@ func match(pattern, path string) ([]string, bool) {
 		}
 	}
 	return m, true
-}
-
-// data answers every request with one body.
-func data(body string) *proxmox.Client {
-	return proxmox.NewClient(fake(func(context.Context, proxmox.Request) (json.RawMessage, error) { return json.RawMessage(body), nil }))
-}
-
-var guest = proxmox.Ref{Node: "pve1", ID: 812}
-
-func TestConfigViews(t *testing.T) {
-	got, err := data(`[
-		{"key":"memory","value":300},{"key":"cpulimit","value":"1"},{"key":"arch","value":"amd64","pending":"i386"},
-		{"key":"mp1","value":"local:812/d.raw,mp=/hot","delete":1},{"key":"tty","pending":1},
-		{"key":"description","value":"live\n"},{"key":"onboot","value":0},{"key":"swap","value":"64","delete":"2"},
-		{"key":"digest","value":"9c1e"},{"key":"lxc","value":[["lxc.a","b"]]}]`).Config(t.Context(), guest)
-	want := proxmox.Config{
-		Current: proxmox.Values{
-			"memory": "300", "cpulimit": "1", "arch": "amd64", "mp1": "local:812/d.raw,mp=/hot",
-			"description": "live\n", "onboot": "0", "swap": "64",
-		},
-		Pending: proxmox.Values{"arch": "i386", "tty": "1"},
-		Deleted: map[string]bool{"mp1": true, "swap": true},
-		Digest:  "9c1e",
-	}
-	if d := cmp.Diff(want, got); d != "" || err != nil {
-		t.Error(d, err)
-	}
-}
-
-func TestCurrentConfig(t *testing.T) {
-	got, err := data(`{"memory":300,"digest":"9c1e","lxc":[["lxc.b","2"],["lxc.a","1"]]}`).CurrentConfig(t.Context(), guest)
-	want := proxmox.CurrentConfig{
-		Values: proxmox.Values{"memory": "300"}, Digest: "9c1e",
-		Raw: []proxmox.RawLine{{Key: "lxc.b", Value: "2"}, {Key: "lxc.a", Value: "1"}},
-	}
-	if d := cmp.Diff(want, got); d != "" || err != nil {
-		t.Error(d, err)
-	}
-}
-
-// The types that Proxmox mixes up: lxc-semantics, section 3.5.
-func TestMixedTypes(t *testing.T) {
-	want := proxmox.ContainerStatus{
-		ID: 101, Name: "web", Status: proxmox.Running, Tags: []string{"a", "b"}, Template: true, PID: 8709,
-		Uptime: 90 * time.Second, CPUs: 1.5, CPU: 0.25, MaxMemory: 1 << 40, HA: proxmox.HAStatus{Managed: true, State: "started"},
-	}
-	for _, body := range []string{
-		`{"vmid":101,"name":"web","status":"running","tags":"a;b","template":1,"pid":8709,"uptime":90,"cpus":1.5,"cpu":0.25,
-		  "maxmem":1099511627776,"ha":{"managed":1,"state":"started"},"pressurecpufull":"0.00","lock":null}`,
-		`{"vmid":"101","name":"web","status":"running","tags":"a,b","template":"1","pid":"8709","uptime":"90","cpus":"1.5","cpu":"2.5e-1",
-		  "maxmem":"1099511627776","ha":{"managed":true,"state":"started"}}`,
-		`{"vmid":101.0,"name":"web","status":"running","tags":["a","b"],"template":true,"pid":8709,"uptime":90,"cpus":1.5,"cpu":0.25,
-		  "maxmem":1.099511627776e12,"ha":{"managed":"yes","state":"started"}}`,
-	} {
-		got, err := data(body).Status(t.Context(), guest)
-		if d := cmp.Diff(want, got); d != "" || err != nil {
-			t.Error(d, err)
-		}
-	}
-	for _, bad := range []string{`null`, `[]`, `{"vmid":"x"}`, `{"vmid":[1]}`, `{"template":"maybe"}`, `{"cpus":""}`, `{`} {
-		if got, err := data(bad).Status(t.Context(), guest); err == nil {
-			t.Errorf("%s is taken as %+v", bad, got)
-		}
-	}
-}
-
-func TestClusterOptions(t *testing.T) {
-	want := proxmox.ClusterOptions{
-		TagStyle: proxmox.TagStyle{CaseSensitive: true, Ordering: "config"}, NextID: proxmox.IDRange{Lower: 200, Upper: 300},
-		AllowedTags: []string{"a"},
-	}
-	for _, body := range []string{
-		`{"tag-style":{"case-sensitive":1,"ordering":"config"},"next-id":{"lower":"200","upper":300},"allowed-tags":["a"]}`,
-		`{"tag-style":"case-sensitive=1,ordering=config","next-id":"lower=200,upper=300","allowed-tags":["a"]}`,
-	} {
-		got, err := data(body).ClusterOptions(t.Context())
-		if d := cmp.Diff(want, got); d != "" || err != nil {
-			t.Error(d, err)
-		}
-	}
-}
-
-func TestClusterStatus(t *testing.T) {
-	got, err := data(`[{"type":"cluster","name":"home","quorate":0,"nodes":2},
-		{"type":"node","name":"pve1","nodeid":1,"ip":"10.0.0.1","online":1,"local":1},
-		{"type":"node","name":"pve2","nodeid":2,"ip":"10.0.0.2","online":0,"local":0}]`).ClusterStatus(t.Context())
-	want := proxmox.ClusterStatus{Name: "home", Nodes: []proxmox.ClusterNode{
-		{Name: "pve1", ID: 1, IP: "10.0.0.1", Online: true, Local: true}, {Name: "pve2", ID: 2, IP: "10.0.0.2"},
-	}}
-	if d := cmp.Diff(want, got); d != "" || err != nil {
-		t.Error(d, err)
-	}
-}
-
-func TestBackupWithNothingToDo(t *testing.T) {
-	u, err := data(`"OK"`).Backup(t.Context(), "pve1", proxmox.BackupParams{})
-	if err != nil || !u.IsZero() {
-		t.Errorf("got %v, %v", u, err)
-	}
-}
-
-// What was accepted without a task may have been carried out.
-func TestMutationWithoutTask(t *testing.T) {
-	for _, body := range []string{`null`, `"OK"`, `{}`} {
-		if _, err := data(body).Start(t.Context(), guest); !errors.Is(err, proxmox.ErrOutcomeUnknown) {
-			t.Errorf("%s: error is %v", body, err)
-		}
-	}
-}
-
-func TestConvertToTemplate(t *testing.T) {
-	const (
-		old = `{"upid":"UPID:pve1:00000001:00000001:6B03F5C2:vztemplate:812:root@pam:","status":"boom","endtime":1795421634}`
-		new = `{"upid":"UPID:pve1:00000002:00000001:6B03F5C2:vztemplate:812:root@pam:","status":"RUNNING"}`
-	)
-	converted := false
-	c := proxmox.NewClient(fake(func(_ context.Context, r proxmox.Request) (json.RawMessage, error) {
-		switch {
-		case r.Method == "POST":
-			converted = true
-			return json.RawMessage(`null`), nil
-		case converted:
-			return json.RawMessage("[" + old + "," + new + "]"), nil
-		}
-		return json.RawMessage("[" + old + "]"), nil
-	}))
-	u, err := c.ConvertToTemplate(t.Context(), guest)
-	if err != nil || u.PID != 2 {
-		t.Errorf("got %v, %v", u, err)
-	}
-	if _, err := data(`[`+old+`]`).ConvertToTemplate(t.Context(), guest); !errors.Is(err, proxmox.ErrOutcomeUnknown) {
-		t.Errorf("error is %v", err)
-	}
 }

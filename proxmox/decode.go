@@ -32,10 +32,27 @@ func decode(raw json.RawMessage, into any) error {
 	if v == nil && dst.Kind() == reflect.Struct {
 		return fmt.Errorf("decode answer: it is empty")
 	}
-	if err := assign(dst, v, "data"); err != nil {
-		return fmt.Errorf("decode answer: %w", err)
+	if err := assign(dst, v); err != nil {
+		return fmt.Errorf("decode answer: data%w", err)
 	}
 	return nil
+}
+
+// A fieldError says which field of an answer does not fit.
+type fieldError struct {
+	path string // ".cpus", "[3].vmid"
+	err  error
+}
+
+func (e *fieldError) Error() string { return e.path + ": " + e.err.Error() }
+func (e *fieldError) Unwrap() error { return e.err }
+
+// within puts an element before the path of an error.
+func within(element string, err error) error {
+	if f, ok := err.(*fieldError); ok {
+		f.path = element + f.path
+	}
+	return err
 }
 
 var (
@@ -43,37 +60,37 @@ var (
 	durationType = reflect.TypeFor[time.Duration]()
 )
 
-func assign(dst reflect.Value, v any, at string) error {
+func assign(dst reflect.Value, v any) error {
 	if v == nil {
 		return nil
 	}
 	switch dst.Type() {
 	case timeType:
-		return assignTime(dst, v, at)
+		return assignTime(dst, v)
 	case durationType:
-		return assignDuration(dst, v, at)
+		return assignDuration(dst, v)
 	}
 	if u, ok := dst.Addr().Interface().(encoding.TextUnmarshaler); ok {
-		return assignText(u, v, at)
+		return assignText(u, v)
 	}
 	switch dst.Kind() {
 	case reflect.Struct:
-		return assignStruct(dst, v, at)
+		return assignStruct(dst, v)
 	case reflect.Slice:
-		return assignSlice(dst, v, at)
+		return assignSlice(dst, v)
 	case reflect.Map:
-		return assignMap(dst, v, at)
+		return assignMap(dst, v)
 	case reflect.Interface:
 		dst.Set(reflect.ValueOf(v))
 		return nil
 	}
-	return assignScalar(dst, v, at)
+	return assignScalar(dst, v)
 }
 
-func assignScalar(dst reflect.Value, v any, at string) error {
+func assignScalar(dst reflect.Value, v any) error {
 	s, ok := scalar(v)
 	if !ok {
-		return mismatch(at, v, "a text or number")
+		return mismatch(v, "a text or number")
 	}
 	switch dst.Kind() {
 	case reflect.String:
@@ -81,13 +98,13 @@ func assignScalar(dst reflect.Value, v any, at string) error {
 	case reflect.Bool:
 		b, err := property.Bool{}.Parse(s)
 		if err != nil && s != "" {
-			return mismatch(at, v, "a boolean")
+			return mismatch(v, "a boolean")
 		}
 		dst.SetBool(b)
 	case reflect.Float64:
 		f, err := strconv.ParseFloat(s, 64)
 		if err != nil {
-			return mismatch(at, v, "a number")
+			return mismatch(v, "a number")
 		}
 		dst.SetFloat(f)
 	default:
@@ -95,7 +112,7 @@ func assignScalar(dst reflect.Value, v any, at string) error {
 		if err != nil {
 			f, ferr := strconv.ParseFloat(s, 64) // Perl turns large integers into 1e+20
 			if ferr != nil {
-				return mismatch(at, v, "a whole number")
+				return mismatch(v, "a whole number")
 			}
 			n = int64(f)
 		}
@@ -118,9 +135,9 @@ func scalar(v any) (string, bool) {
 }
 
 // A zero time is Perl's way to say that there is none.
-func assignTime(dst reflect.Value, v any, at string) error {
+func assignTime(dst reflect.Value, v any) error {
 	var sec float64
-	if err := assignScalar(reflect.ValueOf(&sec).Elem(), v, at); err != nil {
+	if err := assignScalar(reflect.ValueOf(&sec).Elem(), v); err != nil {
 		return err
 	}
 	if sec != 0 {
@@ -129,31 +146,31 @@ func assignTime(dst reflect.Value, v any, at string) error {
 	return nil
 }
 
-func assignDuration(dst reflect.Value, v any, at string) error {
+func assignDuration(dst reflect.Value, v any) error {
 	var sec float64
-	if err := assignScalar(reflect.ValueOf(&sec).Elem(), v, at); err != nil {
+	if err := assignScalar(reflect.ValueOf(&sec).Elem(), v); err != nil {
 		return err
 	}
 	dst.SetInt(int64(sec * float64(time.Second)))
 	return nil
 }
 
-func assignText(u encoding.TextUnmarshaler, v any, at string) error {
+func assignText(u encoding.TextUnmarshaler, v any) error {
 	s, ok := scalar(v)
 	if !ok {
-		return mismatch(at, v, "a text")
+		return mismatch(v, "a text")
 	}
 	if err := u.UnmarshalText([]byte(s)); err != nil {
-		return fmt.Errorf("%s: %w", at, err)
+		return &fieldError{err: err}
 	}
 	return nil
 }
 
-func assignStruct(dst reflect.Value, v any, at string) error {
+func assignStruct(dst reflect.Value, v any) error {
 	if s, ok := v.(string); ok {
 		pairs, err := property.ParsePairs(s, "")
 		if err != nil {
-			return fmt.Errorf("%s: %w", at, err)
+			return &fieldError{err: err}
 		}
 		m := map[string]any{}
 		for _, p := range pairs {
@@ -163,54 +180,54 @@ func assignStruct(dst reflect.Value, v any, at string) error {
 	}
 	m, ok := v.(map[string]any)
 	if !ok {
-		return mismatch(at, v, "an object")
+		return mismatch(v, "an object")
 	}
 	for i := range dst.NumField() {
 		f := dst.Type().Field(i)
 		if f.Anonymous {
-			if err := assignStruct(dst.Field(i), m, at); err != nil {
+			if err := assignStruct(dst.Field(i), m); err != nil {
 				return err
 			}
 			continue
 		}
 		if name := f.Tag.Get("pve"); name != "" {
-			if err := assign(dst.Field(i), m[name], at+"."+name); err != nil {
-				return err
+			if err := assign(dst.Field(i), m[name]); err != nil {
+				return within("."+name, err)
 			}
 		}
 	}
 	return nil
 }
 
-func assignSlice(dst reflect.Value, v any, at string) error {
+func assignSlice(dst reflect.Value, v any) error {
 	if s, ok := v.(string); ok && dst.Type().Elem().Kind() == reflect.String {
 		dst.Set(reflect.ValueOf(property.SplitList(s)).Convert(dst.Type()))
 		return nil
 	}
 	list, ok := v.([]any)
 	if !ok {
-		return mismatch(at, v, "a list")
+		return mismatch(v, "a list")
 	}
 	out := reflect.MakeSlice(dst.Type(), len(list), len(list))
 	for i, x := range list {
-		if err := assign(out.Index(i), x, fmt.Sprintf("%s[%d]", at, i)); err != nil {
-			return err
+		if err := assign(out.Index(i), x); err != nil {
+			return within("["+strconv.Itoa(i)+"]", err)
 		}
 	}
 	dst.Set(out)
 	return nil
 }
 
-func assignMap(dst reflect.Value, v any, at string) error {
+func assignMap(dst reflect.Value, v any) error {
 	m, ok := v.(map[string]any)
 	if !ok {
-		return mismatch(at, v, "an object")
+		return mismatch(v, "an object")
 	}
 	out := reflect.MakeMapWithSize(dst.Type(), len(m))
 	for k, x := range m {
 		elem := reflect.New(dst.Type().Elem()).Elem()
-		if err := assign(elem, x, at+"."+k); err != nil {
-			return err
+		if err := assign(elem, x); err != nil {
+			return within("."+k, err)
 		}
 		out.SetMapIndex(reflect.ValueOf(k).Convert(dst.Type().Key()), elem)
 	}
@@ -218,9 +235,9 @@ func assignMap(dst reflect.Value, v any, at string) error {
 	return nil
 }
 
-func mismatch(at string, v any, want string) error {
+func mismatch(v any, want string) error {
 	b, _ := json.Marshal(v)
-	return fmt.Errorf("%s: %s is not %s", at, shorten(string(b), 60), want)
+	return &fieldError{err: fmt.Errorf("%s is not %s", shorten(string(b), 60), want)}
 }
 
 // shorten cuts a text to about n bytes, at the start of a character.

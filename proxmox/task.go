@@ -79,19 +79,24 @@ func (c *Client) Tasks(ctx context.Context, node string, f TaskFilter) ([]TaskSt
 	p.number("start", int64(f.Start))
 	p.number("limit", int64(f.Limit))
 	var rows []struct {
-		UPID   UPID      `pve:"upid"`
+		UPID   string    `pve:"upid"`
 		Status string    `pve:"status"` // the exit status, or RUNNING
 		End    time.Time `pve:"endtime"`
 	}
 	if err := c.get(ctx, nodePath(node, "/tasks"), p.values(), &rows); err != nil {
 		return nil, err
 	}
-	list := make([]TaskStatus, len(rows))
-	for i, r := range rows {
-		list[i] = TaskStatus{UPID: r.UPID, ExitStatus: r.Status, End: r.End}
-		if r.End.IsZero() && (r.Status == "RUNNING" || r.Status == "") {
-			list[i].Running, list[i].ExitStatus = true, ""
+	list := make([]TaskStatus, 0, len(rows))
+	for _, r := range rows {
+		u, err := ParseUPID(r.UPID)
+		if err != nil {
+			continue // one that nobody can ask for must not hide the others
 		}
+		s := TaskStatus{UPID: u, ExitStatus: r.Status, End: r.End}
+		if r.End.IsZero() && (r.Status == "RUNNING" || r.Status == "") {
+			s.Running, s.ExitStatus = true, ""
+		}
+		list = append(list, s)
 	}
 	return list, nil
 }

@@ -27,7 +27,7 @@ import (
 // must be given.
 type Options struct {
 	// Endpoint is a host name, a host and port, or a URL: "pve1", "pve1:8006", "https://pve1:8006". The port
-	// is 8006 unless it says otherwise.
+	// is 8006 unless it says otherwise. It is reached through the proxy of the environment (HTTPS_PROXY), if any.
 	Endpoint string
 
 	// Token is an API token, "user@realm!id=secret".
