@@ -1,0 +1,223 @@
+package execute
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/reconcile/plan"
+)
+
+// A lane is a lane of the plan while it is carried out.
+type lane struct {
+	plan.Lane
+	run    *run
+	known  known
+	begin  time.Time
+	result LaneResult
+	over   chan struct{} // closed once the result stands
+}
+
+func newRun(x *Executor, p *plan.Plan) *run {
+	r := &run{Executor: x, byID: map[proxmox.VMID]*lane{}, slots: newSlots(x, p)}
+	for _, l := range p.Lanes {
+		r.all = append(r.all, &lane{
+			Lane: l, run: r, known: known{config: l.Base}, over: make(chan struct{}),
+			result: LaneResult{Lane: l},
+		})
+		r.byID[l.Ref.ID] = r.all[len(r.all)-1]
+	}
+	return r
+}
+
+// lanes runs all lanes and returns when they have ended. Those of a node start in the order of the plan.
+func (r *run) lanes(ctx context.Context) {
+	byNode := map[string][]*lane{}
+	for _, l := range r.all {
+		byNode[l.Ref.Node] = append(byNode[l.Ref.Node], l)
+	}
+	circle := r.circle()
+	var wg sync.WaitGroup
+	for _, lanes := range byNode {
+		wg.Go(func() {
+			for _, l := range lanes {
+				if len(l.After) > 0 {
+					wg.Go(func() { l.after(ctx, circle) })
+					continue
+				}
+				if l.admitted(ctx) {
+					wg.Go(func() { l.carryOut(ctx) })
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// circle are the lanes that can never start, since in the end they come after themselves.
+func (r *run) circle() map[*lane]bool {
+	left := map[*lane]bool{}
+	for _, l := range r.all {
+		left[l] = true
+	}
+	for again := true; again; {
+		again = false
+		for l := range left {
+			waits := func(id proxmox.VMID) bool { return left[r.byID[id]] }
+			if !slices.ContainsFunc(l.After, waits) {
+				delete(left, l)
+				again = true
+			}
+		}
+	}
+	return left
+}
+
+// after carries the lane out once those before it have ended well.
+func (l *lane) after(ctx context.Context, circle map[*lane]bool) {
+	if circle[l] {
+		l.end(Failed, errors.New("in the end it comes after itself"))
+		return
+	}
+	for _, id := range l.After {
+		before := l.run.byID[id]
+		if before == nil {
+			continue // nothing is done to it, so it is as it shall be
+		}
+		<-before.over // it ends, since it is told of ctx and Stop itself
+		if s := before.result.Status; s != Done {
+			l.end(Skipped, fmt.Errorf("comes after %d %s, which ended as: %s", before.Ref.ID, before.Name, s))
+			return
+		}
+	}
+	if l.admitted(ctx) {
+		l.carryOut(ctx)
+	}
+}
+
+// admitted waits for room; where the run ends before, so does the lane.
+func (l *lane) admitted(ctx context.Context) bool {
+	err := l.goOn(ctx)
+	if err == nil {
+		err = l.run.slots.take(ctx, l.Ref.Node, l.run.Stop)
+	}
+	if err != nil {
+		l.end(Interrupted, err)
+	}
+	return err == nil
+}
+
+// carryOut walks the steps. It gives its room back in the end.
+func (l *lane) carryOut(ctx context.Context) {
+	defer l.run.slots.free(l.Ref.Node)
+	l.begin = time.Now()
+	l.tell(Event{Kind: LaneStarted})
+	for i, s := range l.Steps {
+		if err := l.goOn(ctx); err != nil {
+			l.end(Interrupted, err)
+			return
+		}
+		begin := time.Now()
+		l.tell(Event{Kind: StepStarted, Step: i})
+		status, err := l.step(ctx, i, s, begin)
+		l.tell(Event{Kind: StepEnded, Step: i, Status: status, Err: err, Since: time.Since(begin)})
+		l.log(ctx, s, status, err, time.Since(begin))
+		if status != Done {
+			l.end(status, err)
+			return
+		}
+		l.result.Steps++
+	}
+	l.end(Done, nil)
+}
+
+var errStop = errors.New("stopped on request")
+
+// goOn is nil unless nothing new shall be begun.
+func (l *lane) goOn(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if l.run.stopping() {
+		return errStop
+	}
+	return nil
+}
+
+// end puts the result down.
+func (l *lane) end(s Status, err error) {
+	l.result.Status, l.result.Err = s, err
+	e := Event{Kind: LaneEnded, Status: s, Err: err}
+	if !l.begin.IsZero() {
+		e.Since = time.Since(l.begin)
+	}
+	l.tell(e)
+	close(l.over)
+}
+
+func (l *lane) tell(e Event) {
+	e.Lane = l.Lane
+	l.run.tell(e)
+}
+
+func (l *lane) log(ctx context.Context, s plan.Step, status Status, err error, d time.Duration) {
+	attrs := []any{
+		slog.Int("guest", int(l.Ref.ID)), slog.String("node", l.Ref.Node), slog.String("step", s.Op.Verb()), slog.Duration("dur", d),
+	}
+	if status == Done {
+		l.run.Log.InfoContext(ctx, "step done", attrs...)
+		return
+	}
+	l.run.Log.WarnContext(ctx, "step not done", append(attrs, slog.String("status", status.String()), slog.Any("err", err))...)
+}
+
+// slots are the room for lanes: on each node, and in all.
+type slots struct {
+	all  *semaphore.Weighted
+	node map[string]*semaphore.Weighted
+}
+
+func newSlots(x *Executor, p *plan.Plan) slots {
+	s := slots{all: semaphore.NewWeighted(int64(x.ParallelAll)), node: map[string]*semaphore.Weighted{}}
+	for _, l := range p.Lanes {
+		if s.node[l.Ref.Node] == nil {
+			s.node[l.Ref.Node] = semaphore.NewWeighted(int64(x.Parallel))
+		}
+	}
+	return s
+}
+
+// take waits for room on a node, until ctx ends or stop is closed.
+func (s slots) take(ctx context.Context, node string, stop <-chan struct{}) error {
+	soft, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	waiting := make(chan struct{})
+	defer close(waiting)
+	go func() {
+		select {
+		case <-stop:
+			cancel(errStop)
+		case <-waiting:
+		}
+	}()
+	if s.node[node].Acquire(soft, 1) != nil {
+		return context.Cause(soft)
+	}
+	if s.all.Acquire(soft, 1) != nil {
+		s.node[node].Release(1)
+		return context.Cause(soft)
+	}
+	return nil
+}
+
+func (s slots) free(node string) {
+	s.all.Release(1)
+	s.node[node].Release(1)
+}

@@ -1,0 +1,209 @@
+package execute
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/reconcile/journal"
+	"github.com/felhom/tend/reconcile/plan"
+)
+
+// step carries out one step: it sends its call and waits for its task, and where the container is locked or
+// busy, it waits and sends it again.
+func (l *lane) step(ctx context.Context, index int, s plan.Step, begin time.Time) (Status, error) {
+	patience := newPatience(l.run.LockTimeout)
+	for {
+		rec, err := l.attempt(ctx, index, s, begin)
+		status := l.judge(ctx, s.Op, err)
+		switch {
+		case rec == nil: // it was not sent
+		case status == Done:
+			l.known.ours(s.Op)
+			l.recorded(ctx, rec.End(journal.Done))
+			return Done, nil
+		case status == Unknown || isWait(err):
+			l.known.ours(s.Op)
+			l.result.Open = rec
+			return status, err
+		default:
+			l.recorded(ctx, rec.End(journal.Failed))
+		}
+		if !mayRepeat(s.Op, err) {
+			return status, err
+		}
+		l.tell(Event{Kind: Waiting, Step: index, Reason: lockReason(err), Since: time.Since(begin)})
+		if end := l.wait(ctx, patience); end != nil {
+			if errors.Is(end, errPatience) {
+				return Failed, fmt.Errorf("gave up after %s: %w", l.run.LockTimeout, err)
+			}
+			return Interrupted, fmt.Errorf("%w, while the container was %s", end, lockReason(err))
+		}
+		l.known.stale = true // whoever held the lock may have written
+	}
+}
+
+// attempt sends the call of a step once and waits for its task. The record is nil where nothing was sent.
+func (l *lane) attempt(ctx context.Context, index int, s plan.Step, begin time.Time) (*journal.Record, error) {
+	send, err := l.prepare(ctx, s.Op)
+	if err != nil {
+		return nil, err
+	}
+	rec, err := l.run.Journal.Begin(journal.Entry{
+		Run: l.run.RunID, Time: time.Now(), Guest: l.Ref, Verb: s.Op.Verb(), Kind: kindOf(s.Op),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("nothing is changed without a record: %w", err)
+	}
+	task, err := send(ctx)
+	if err != nil || task.IsZero() {
+		return rec, err
+	}
+	l.recorded(ctx, rec.SetTask(task))
+	l.tell(Event{Kind: TaskStarted, Step: index, Task: task, Since: time.Since(begin)})
+	ctx, cancel := context.WithTimeout(ctx, l.run.TaskTimeout)
+	defer cancel()
+	end, err := l.run.Watcher.Wait(ctx, task)
+	if err == nil && end.Warnings() > 0 {
+		l.result.Warnings = append(l.result.Warnings, end)
+	}
+	return rec, err
+}
+
+// recorded takes note of a journal that could not be written. What it holds then is older than the truth, so
+// that the next run looks up more than it must.
+func (l *lane) recorded(ctx context.Context, err error) {
+	if err != nil {
+		l.run.Log.WarnContext(ctx, "journal not written", slog.Int("guest", int(l.Ref.ID)), slog.Any("err", err))
+	}
+}
+
+// A call sends what a step says; the task is zero where there is none.
+type call func(context.Context) (proxmox.UPID, error)
+
+// prepare makes the call of an operation, and reads what it needs for it.
+func (l *lane) prepare(ctx context.Context, op plan.Op) (call, error) {
+	c := l.run.Client
+	switch op := op.(type) {
+	case plan.CreateContainer:
+		return l.create(ctx, op)
+	case plan.SetConfig:
+		digest, err := l.digest(ctx)
+		u := proxmox.Update{Set: op.Set, Delete: op.Delete, Revert: op.Revert, Digest: digest}
+		return func(ctx context.Context) (proxmox.UPID, error) {
+			return proxmox.UPID{}, c.SetConfig(ctx, l.Ref, u)
+		}, err
+	case plan.Resize:
+		digest, err := l.digest(ctx)
+		p := proxmox.ResizeParams{Disk: op.Disk, Size: strconv.FormatInt(int64(op.Size), 10), Digest: digest}
+		return func(ctx context.Context) (proxmox.UPID, error) { return c.Resize(ctx, l.Ref, p) }, err
+	case plan.Start:
+		return func(ctx context.Context) (proxmox.UPID, error) { return c.Start(ctx, l.Ref) }, nil
+	case plan.Shutdown:
+		p := proxmox.ShutdownParams{Timeout: op.Timeout, ForceStop: true}
+		return func(ctx context.Context) (proxmox.UPID, error) { return c.Shutdown(ctx, l.Ref, p) }, nil
+	case plan.Reboot:
+		return func(ctx context.Context) (proxmox.UPID, error) { return c.Reboot(ctx, l.Ref, op.Timeout) }, nil
+	case plan.DestroyContainer:
+		return l.destroy(ctx)
+	}
+	return nil, fmt.Errorf("%T is an operation that the executor does not know", op)
+}
+
+func (l *lane) create(ctx context.Context, op plan.CreateContainer) (call, error) {
+	p := proxmox.CreateParams{ID: l.Ref.ID, Template: op.Template, Values: op.Values, SSHKeys: op.SSHKeys}
+	if !op.Password.IsZero() {
+		if l.run.Secrets == nil {
+			return nil, errors.New("read the password: secrets cannot be read here")
+		}
+		var err error
+		if p.Password, err = l.run.Secrets(ctx, op.Password); err != nil {
+			return nil, fmt.Errorf("read the password: %w", err)
+		}
+	}
+	return func(ctx context.Context) (proxmox.UPID, error) {
+		task, err := l.run.Client.Create(ctx, l.Ref.Node, p)
+		if errors.Is(err, proxmox.ErrExists) {
+			// It is somebody else's, whatever it is: identity is never guessed.
+			err = fmt.Errorf("VMID %d was taken meanwhile; the container that has it was not touched: %w", l.Ref.ID, err)
+		}
+		return task, err
+	}, nil
+}
+
+// destroy makes sure that what goes is what the plan showed: Proxmox takes no digest here.
+func (l *lane) destroy(ctx context.Context) (call, error) {
+	if l.known.stale || time.Since(l.run.ReadAt) > fresh {
+		if _, err := l.look(ctx); err != nil && !errors.Is(err, proxmox.ErrNoGuest) {
+			return nil, err
+		}
+	}
+	return func(ctx context.Context) (proxmox.UPID, error) {
+		return l.run.Client.Destroy(ctx, l.Ref, proxmox.DestroyParams{Purge: true})
+	}, nil
+}
+
+func kindOf(op plan.Op) journal.Kind {
+	switch op.(type) {
+	case plan.CreateContainer:
+		return journal.Create
+	case plan.Resize:
+		return journal.Resize
+	case plan.Start:
+		return journal.Start
+	case plan.Shutdown:
+		return journal.Shutdown
+	case plan.Reboot:
+		return journal.Reboot
+	case plan.DestroyContainer:
+		return journal.Destroy
+	}
+	return journal.SetConfig
+}
+
+// judge tells what the end of an attempt means for the lane.
+func (l *lane) judge(ctx context.Context, op plan.Op, err error) Status {
+	switch {
+	case err == nil || achieved(op, err):
+		return Done
+	case errors.Is(err, proxmox.ErrOutcomeUnknown):
+		return Unknown
+	case ctx.Err() != nil:
+		return Interrupted
+	case errors.Is(err, proxmox.ErrModified), changedPower(op, err), vanished(op, err):
+		return Replan
+	}
+	return Failed
+}
+
+// achieved reports whether an error says that what the operation is for is so already.
+func achieved(op plan.Op, err error) bool {
+	switch op.(type) {
+	case plan.Start, plan.Shutdown, plan.Resize:
+		return errors.Is(err, proxmox.ErrAlready)
+	case plan.DestroyContainer:
+		return errors.Is(err, proxmox.ErrNoGuest)
+	}
+	return false
+}
+
+// changedPower reports whether a container that was to be restarted does not run any more.
+func changedPower(op plan.Op, err error) bool {
+	_, ok := op.(plan.Reboot)
+	return ok && errors.Is(err, proxmox.ErrAlready)
+}
+
+// vanished reports whether the container is gone.
+func vanished(op plan.Op, err error) bool {
+	_, ok := op.(plan.CreateContainer)
+	return !ok && errors.Is(err, proxmox.ErrNoGuest)
+}
+
+func isWait(err error) bool {
+	_, ok := errors.AsType[*proxmox.TaskWaitError](err)
+	return ok
+}
