@@ -182,3 +182,25 @@ func BenchmarkResources(b *testing.B) {
 		}
 	}
 }
+
+// No answer makes the client panic, whatever it reads it as.
+func FuzzAnswers(f *testing.F) {
+	for _, sc := range loadScenarios(f) {
+		for _, st := range sc.Steps {
+			var body struct {
+				Data json.RawMessage `json:"data"`
+			}
+			if json.Unmarshal(st.Response.Body, &body) == nil && len(body.Data) > 4 && st.Method == "GET" {
+				f.Add(string(body.Data))
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		c := data(body)
+		for _, rt := range routes {
+			if rt.method == "GET" {
+				_, _ = rt.call(t.Context(), c, []string{"pve1", "101", "s"}, nil)
+			}
+		}
+	})
+}

@@ -82,7 +82,7 @@ func (t *Transport) send(ctx context.Context, r proxmox.Request, auth authentica
 	if err != nil {
 		return a, t.broken(ctx, limited, r, connected, err)
 	}
-	if json.Unmarshal(a.body, &a.fields) != nil {
+	if len(a.body) > maxBody || json.Unmarshal(a.body, &a.fields) != nil {
 		a.fields = nil
 	}
 	return a, nil
