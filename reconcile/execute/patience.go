@@ -22,7 +22,9 @@ type patience struct {
 	gap   time.Duration
 }
 
-func newPatience(d time.Duration) *patience { return &patience{until: time.Now().Add(d), gap: firstGap} }
+func newPatience(d time.Duration) *patience {
+	return &patience{until: time.Now().Add(d), gap: firstGap}
+}
 
 var errPatience = errors.New("time is up")
 

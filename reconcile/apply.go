@@ -1,0 +1,131 @@
+package reconcile
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/reconcile/execute"
+	"github.com/felhom/tend/reconcile/plan"
+)
+
+// An application is a plan that is being carried out, over several passes.
+type application struct {
+	approved    *plan.Plan // the plan that was shown: what goes beyond it is not done
+	passes      int
+	interrupted bool
+	guests      map[proxmox.VMID]*progress
+}
+
+// progress is what became of one container so far.
+type progress struct {
+	done     []plan.Step
+	last     *execute.LaneResult // of the latest pass that had a lane for it
+	did      map[string]bool     // lanes that were carried out whole, by their fingerprint
+	log      []string
+	warnings []proxmox.TaskStatus
+	withheld error // why its lane is not carried out; nil where it is, or there is none
+	stuck    bool  // its lane was carried out and made no difference
+}
+
+func (a *application) guest(id proxmox.VMID) *progress {
+	g := a.guests[id]
+	if g == nil {
+		g = &progress{did: map[string]bool{}}
+		a.guests[id] = g
+	}
+	return g
+}
+
+// todo is the part of a plan that is carried out next.
+func (a *application) todo(p *plan.Plan, unsettled map[proxmox.VMID]error) *plan.Plan {
+	out := &plan.Plan{Cluster: p.Cluster}
+	for _, l := range p.Lanes {
+		g := a.guest(l.Ref.ID)
+		g.withheld, g.stuck = unsettled[l.Ref.ID], false
+		switch {
+		case g.withheld != nil:
+		case g.last != nil && (g.last.Status == execute.Failed || g.last.Status == execute.Skipped):
+			g.withheld = g.last.Err // once in a run is enough
+		case g.did[fingerprint(l)]:
+			g.stuck = true
+		default:
+			g.withheld = a.beyond(l)
+		}
+		if g.withheld == nil && !g.stuck {
+			out.Lanes = append(out.Lanes, l)
+		}
+	}
+	return out
+}
+
+// errBeyond is why a lane is left alone that the plan which was shown did not have.
+var errBeyond = errors.New("plan again to see it and apply it")
+
+// beyond says why a lane goes beyond the plan that was shown; nil where it does not.
+func (a *application) beyond(l plan.Lane) error {
+	shown := a.approved.Lane(l.Ref.ID)
+	switch {
+	case shown == nil:
+		return fmt.Errorf("changes came up while the plan was carried out: %w", errBeyond)
+	case l.Action == plan.Destroy && shown.Action != plan.Destroy:
+		return fmt.Errorf("it would be destroyed, which was not planned: %w", errBeyond)
+	case l.Action == plan.Create && shown.Action != plan.Create:
+		return fmt.Errorf("it was destroyed by somebody else while the plan was carried out: %w", errBeyond)
+	case restarts(l.Steps) > max(0, restarts(shown.Steps)-restarts(a.guest(l.Ref.ID).done)):
+		return fmt.Errorf("it would be restarted, which was not planned: %w", errBeyond)
+	}
+	return nil
+}
+
+func restarts(steps []plan.Step) (n int) {
+	for _, s := range steps {
+		if s.Restarts() {
+			n++
+		}
+	}
+	return n
+}
+
+// note takes down what became of a pass.
+func (a *application) note(r execute.Result) {
+	for _, l := range r.Lanes {
+		g := a.guest(l.Lane.Ref.ID)
+		g.last = &l
+		g.done = append(g.done, l.Done()...)
+		g.warnings = append(g.warnings, l.Warnings...)
+		if l.Status == execute.Done {
+			g.did[fingerprint(l.Lane)] = true
+		}
+	}
+}
+
+// fingerprint tells lanes apart that do different things.
+func fingerprint(l plan.Lane) string {
+	h := sha256.New()
+	for _, text := range laneText(l) {
+		fmt.Fprintln(h, text)
+	}
+	return string(h.Sum(nil))
+}
+
+// laneText is what a lane does, a step a line, exactly and without secrets.
+func laneText(l plan.Lane) []string {
+	out := []string{fmt.Sprintf("%s %s", l.Action, l.Ref)}
+	for _, s := range l.Steps {
+		op, err := json.Marshal(s.Op)
+		if err != nil { // an operation is made of texts and numbers
+			op = []byte(err.Error())
+		}
+		out = append(out, fmt.Sprintf("%s: %s %s", l.Ref, s.Op.Verb(), op))
+	}
+	return out
+}
+
+// blockedOf are the blocked changes of a container.
+func blockedOf(p *plan.Plan, id proxmox.VMID) []plan.Blocked {
+	return slices.DeleteFunc(slices.Clone(p.Blocked), func(b plan.Blocked) bool { return b.ID != id })
+}

@@ -1,0 +1,255 @@
+package reconcile
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/reconcile/execute"
+	"github.com/felhom/tend/reconcile/plan"
+)
+
+// A State is what became of a container.
+type State int
+
+// The states, from the best to the worst.
+const (
+	Unchanged      State = iota // it was as it should be
+	Created                     // it was made
+	Changed                     // it was changed, without a restart
+	Restarted                   // it was changed and restarted
+	Destroyed                   // it is gone
+	PendingRestart              // what could be done is; the rest waits for a restart that may not be now
+	Blocked                     // something cannot or may not be done; the plan says why
+	Left                        // what is left goes beyond the plan that was shown
+	Stuck                       // steps were carried out and made no difference
+	Interrupted                 // it was asked to stop before all was done
+	Failed                      // a step failed
+)
+
+// String is the word for a state.
+func (s State) String() string {
+	return [...]string{
+		"unchanged", "created", "changed", "restarted", "destroyed", "pending until restart", "blocked", "left",
+		"stuck", "interrupted", "failed",
+	}[s]
+}
+
+// MarshalText encodes the word of String.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// A Container is what became of one container.
+type Container struct {
+	Ref   proxmox.Ref
+	Name  string
+	State State
+	// Done are the steps that were carried out, over all passes.
+	Done []plan.Step
+	// NotDone are the steps that were begun or planned last and not carried out; for Stuck, Left, Interrupted
+	// and Failed.
+	NotDone []plan.Step
+	// Err is why; nil where all is well.
+	Err error
+	// Log is the tail of the log of the task that failed.
+	Log []string
+	// Warnings are the tasks that ended well with warnings.
+	Warnings []proxmox.TaskStatus
+	// Lane is what is left to do, with both values of each difference; nil where nothing is left or where it
+	// was not looked at again.
+	Lane *plan.Lane
+	// Blocked is what cannot or may not be done.
+	Blocked []plan.Blocked
+}
+
+// An Outcome is what became of a plan.
+type Outcome struct {
+	Containers []Container // all that the spec declares or the plan named, by VMID
+	Passes     int
+	// Interrupted says that it was asked to stop.
+	Interrupted bool
+	// Remaining is the plan that was made after the last pass; nil where it was not made, as after an
+	// interruption.
+	Remaining *plan.Plan
+	// Running are tasks that were not waited for to their end.
+	Running []proxmox.UPID
+}
+
+// Converged reports whether nothing is left that could be done. Blocked changes may remain.
+func (o Outcome) Converged() bool {
+	return o.Remaining != nil && o.Remaining.Empty() && !o.Interrupted && o.Worst() != Failed
+}
+
+// Worst is the worst state of a container.
+func (o Outcome) Worst() State {
+	worst := Unchanged
+	for _, c := range o.Containers {
+		worst = max(worst, c.State)
+	}
+	return worst
+}
+
+// Count counts the containers in a state.
+func (o Outcome) Count(s State) (n int) {
+	for _, c := range o.Containers {
+		if c.State == s {
+			n++
+		}
+	}
+	return n
+}
+
+// outcome sums up. remaining is nil where nothing was read back.
+func (a *application) outcome(run *Run, remaining *plan.Plan) Outcome {
+	out := Outcome{Passes: a.passes, Interrupted: a.interrupted, Remaining: remaining}
+	for _, rec := range run.open {
+		if t := rec.Entry().Task; !t.IsZero() {
+			out.Running = append(out.Running, t)
+		}
+	}
+	all := a.named(run, remaining)
+	for _, id := range slices.Sorted(maps.Keys(all)) {
+		c := all[id]
+		a.sumUp(&c, remaining)
+		if c.Err == nil {
+			c.Err = run.unsettled[id]
+		}
+		out.Containers = append(out.Containers, c)
+	}
+	return out
+}
+
+// named are the containers that the outcome tells of.
+func (a *application) named(run *Run, remaining *plan.Plan) map[proxmox.VMID]Container {
+	all := map[proxmox.VMID]Container{}
+	for _, p := range []*plan.Plan{remaining, a.approved} {
+		if p == nil {
+			continue
+		}
+		for _, b := range p.Blocked {
+			all[b.ID] = Container{Ref: proxmox.Ref{ID: b.ID}, Name: b.Name}
+			if h := run.have.Containers[b.ID]; h != nil {
+				all[b.ID] = Container{Ref: h.Ref, Name: b.Name}
+			}
+		}
+		for _, l := range p.Lanes {
+			all[l.Ref.ID] = Container{Ref: l.Ref, Name: l.Name}
+		}
+	}
+	for _, w := range run.want.Containers {
+		ref := proxmox.Ref{Node: w.Node, ID: w.ID}
+		if h := run.have.Containers[w.ID]; h != nil {
+			ref = h.Ref
+		}
+		all[w.ID] = Container{Ref: ref, Name: w.Name}
+	}
+	return all
+}
+
+// sumUp fills in what became of a container.
+func (a *application) sumUp(c *Container, remaining *plan.Plan) {
+	g := a.guests[c.Ref.ID]
+	if g == nil {
+		g = &progress{}
+	}
+	c.Done, c.Warnings = g.done, g.warnings
+	shown := remaining
+	if shown == nil {
+		shown = a.approved
+	}
+	c.Blocked = blockedOf(shown, c.Ref.ID)
+	if remaining == nil {
+		a.sumUpUnread(c, g)
+		return
+	}
+	c.Lane = remaining.Lane(c.Ref.ID)
+	switch {
+	case c.Lane == nil:
+		c.State = settled(c, a.approved.Lane(c.Ref.ID))
+		c.noteError(g.last, c.State == Blocked)
+	case overBudget(a.approved, c):
+		c.State, c.Blocked, c.Lane = Blocked, blockedOf(a.approved, c.Ref.ID), nil
+	default:
+		c.NotDone = c.Lane.Steps
+		a.sumUpLeft(c, g)
+	}
+}
+
+// overBudget reports whether all that is left is a destroy that the budget of this run did not cover.
+func overBudget(approved *plan.Plan, c *Container) bool {
+	return c.Lane.Action == plan.Destroy && len(c.Done) == 0 && len(blockedOf(approved, c.Ref.ID)) > 0
+}
+
+// sumUpLeft is for containers for which something is left to do.
+func (a *application) sumUpLeft(c *Container, g *progress) {
+	switch {
+	case a.interrupted:
+		c.State = Interrupted
+		c.noteError(g.last, true)
+	case g.last != nil && (g.last.Status == execute.Failed || g.last.Status == execute.Skipped):
+		c.State = Failed
+		c.noteError(g.last, true)
+	case errors.Is(g.withheld, errBeyond):
+		c.State, c.Err = Left, g.withheld
+	case g.withheld != nil:
+		c.State, c.Err = Failed, g.withheld
+	case g.stuck:
+		c.State, c.Err = Stuck, errors.New("its steps were carried out, and it is not as it shall be")
+	default:
+		c.State, c.Err = Stuck, fmt.Errorf("not done after %d passes", a.passes)
+		if g.last != nil && g.last.Err != nil {
+			c.Err = fmt.Errorf("not done after %d passes: %w", a.passes, g.last.Err)
+		}
+	}
+}
+
+// sumUpUnread is for runs that ended before the live state was read again.
+func (a *application) sumUpUnread(c *Container, g *progress) {
+	shown := a.approved.Lane(c.Ref.ID)
+	switch {
+	case shown == nil:
+		c.State = settled(c, nil)
+	case g.last == nil:
+		c.State, c.NotDone, c.Err = Interrupted, shown.Steps, g.withheld
+	case g.last.Status == execute.Done:
+		c.State = settled(c, shown)
+	case g.last.Status == execute.Failed || g.last.Status == execute.Skipped:
+		c.State, c.NotDone = Failed, g.last.NotDone()
+		c.noteError(g.last, true)
+	default:
+		c.State, c.NotDone = Interrupted, g.last.NotDone()
+		c.noteError(g.last, true)
+	}
+}
+
+// noteError takes the error of a lane over, where it still matters.
+func (c *Container) noteError(last *execute.LaneResult, matters bool) {
+	if last == nil || !matters {
+		return
+	}
+	c.Err = last.Err
+	if e, ok := errors.AsType[*proxmox.TaskError](last.Err); ok {
+		c.Log = e.Log
+	}
+}
+
+// settled is the state of a container for which nothing is left that could be done.
+func settled(c *Container, shown *plan.Lane) State {
+	waits := func(b plan.Blocked) bool { return b.Waiting && b.What == "restart" }
+	switch {
+	case len(c.Blocked) > 0 && !slices.ContainsFunc(c.Blocked, func(b plan.Blocked) bool { return !waits(b) }):
+		return PendingRestart
+	case len(c.Blocked) > 0:
+		return Blocked
+	case len(c.Done) == 0 || shown == nil:
+		return Unchanged
+	case shown.Action == plan.Create:
+		return Created
+	case shown.Action == plan.Destroy:
+		return Destroyed
+	case restarts(c.Done) > 0:
+		return Restarted
+	}
+	return Changed
+}

@@ -1,0 +1,243 @@
+package reconcile
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"testing/fstest"
+	"time"
+
+	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/reconcile/plan"
+	"github.com/felhom/tend/spec"
+	"github.com/felhom/tend/spec/load"
+	"github.com/felhom/tend/spec/setting"
+)
+
+// savedVersion is that of the files that are written.
+const savedVersion = 1
+
+// A Saved is a plan in a file, to be carried out later and only as it was shown.
+//
+// It holds what the plan was made of and what it says, not what the executor runs: to carry it out, the plan
+// is made anew from the spec in the file, and must be the same. So a file that was tampered with, or written
+// by a version that plans otherwise, runs nothing that was not shown.
+type Saved struct {
+	Version  int         `json:"version"`
+	Made     time.Time   `json:"made"`
+	Revision string      `json:"revision,omitempty"` // of the spec, where it comes from a repository
+	Policy   savedPolicy `json:"policy"`
+	// Plan is what is done, a step a line, and what is blocked.
+	Plan []string `json:"plan"`
+	// Guests are the containers that the plan changes, as they were; Absent those that did not exist.
+	Guests map[proxmox.VMID]SavedGuest `json:"guests"`
+	Absent []proxmox.VMID              `json:"absent"`
+	// Spec is the spec with all layers merged, as a file of a spec could say it.
+	Spec json.RawMessage `json:"spec"`
+}
+
+// A SavedGuest is a container at the time of a plan.
+type SavedGuest struct {
+	Node    string `json:"node"`
+	Name    string `json:"name"`
+	Digest  string `json:"digest"`
+	Running bool   `json:"running"`
+}
+
+type savedPolicy struct {
+	Prune      bool `json:"prune"`
+	PruneMax   int  `json:"pruneMax"`
+	WindowOpen bool `json:"windowOpen"`
+	RestartAll bool `json:"restartAll"`
+}
+
+// ErrMoved is why a saved plan is refused: what it was made on is not what there is.
+var ErrMoved = errors.New("make a new plan")
+
+// Save puts the plan of a run into a form that can be written to a file. revision names the spec and may be
+// empty.
+func (run *Run) Save(revision string) (*Saved, error) {
+	s := &Saved{
+		Version: savedVersion, Made: run.readAt.UTC().Truncate(time.Second), Revision: revision,
+		Policy: savedPolicy(run.reconciler.Policy), Plan: planText(run.plan),
+		Guests: map[proxmox.VMID]SavedGuest{}, Absent: []proxmox.VMID{},
+	}
+	for _, l := range run.plan.Lanes {
+		if h := run.have.Containers[l.Ref.ID]; h != nil {
+			s.Guests[l.Ref.ID] = SavedGuest{Node: h.Ref.Node, Name: h.Name, Digest: h.Config.Digest, Running: h.Running}
+		} else {
+			s.Absent = append(s.Absent, l.Ref.ID)
+		}
+	}
+	var err error
+	if s.Spec, err = encodeState(run.want); err != nil {
+		return nil, fmt.Errorf("save plan: %w", err)
+	}
+	again, err := s.State()
+	if err != nil {
+		return nil, fmt.Errorf("save plan: %w", err)
+	}
+	if d := difference(s.Plan, planText(plan.Compute(again, run.have, run.reconciler.Policy))); d != nil {
+		return nil, fmt.Errorf("save plan: the spec does not survive being saved: %w", d)
+	}
+	return s, nil
+}
+
+// ParseSaved reads a saved plan.
+func ParseSaved(data []byte) (*Saved, error) {
+	s := &Saved{}
+	if err := json.Unmarshal(data, s); err != nil {
+		return nil, fmt.Errorf("read saved plan: %w", err)
+	}
+	if s.Version != savedVersion {
+		return nil, fmt.Errorf("read saved plan: it has format %d, this version of tend knows %d: %w", s.Version, savedVersion, ErrMoved)
+	}
+	return s, nil
+}
+
+// State is the spec that the plan was made from.
+func (s *Saved) State() (*spec.State, error) {
+	fsys := fstest.MapFS{"spec.yaml": &fstest.MapFile{Data: s.Spec}}
+	return load.Load(fsys, load.Options{Prefix: "saved plan: ", MaxFile: int64(len(s.Spec))})
+}
+
+// Resume begins the run of a saved plan. It is refused, with every reason in words, where the containers that
+// it changes are not as they were, or where the plan would now be another one.
+func (r *Reconciler) Resume(ctx context.Context, s *Saved) (*Run, error) {
+	want, err := s.State()
+	if err != nil {
+		return nil, err
+	}
+	with := *r
+	with.Policy = plan.Policy(s.Policy)
+	run := with.NewRun(want)
+	p, have, err := run.Plan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = s.Verify(have)
+	if err == nil {
+		err = difference(s.Plan, planText(p))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the saved plan of %s does not hold any more: %w; %w", s.Made.Local().Format(time.DateTime), err, ErrMoved)
+	}
+	return run, nil
+}
+
+// Verify reports how the containers that the plan changes differ from what they were; nil where they do not.
+func (s *Saved) Verify(have *plan.Live) error {
+	var errs []error
+	for _, id := range slices.Sorted(maps.Keys(s.Guests)) {
+		was, is := s.Guests[id], have.Containers[id]
+		switch {
+		case is == nil:
+			errs = append(errs, fmt.Errorf("%d %s is gone", id, was.Name))
+		case is.Ref.Node != was.Node:
+			errs = append(errs, fmt.Errorf("%d %s has moved from %s to %s", id, was.Name, was.Node, is.Ref.Node))
+		case is.Config.Digest != was.Digest:
+			errs = append(errs, fmt.Errorf("the configuration of %d %s has changed", id, was.Name))
+		case is.Running != was.Running:
+			errs = append(errs, fmt.Errorf("%d %s was %s and is %s", id, was.Name, power(was.Running), power(is.Running)))
+		}
+	}
+	for _, id := range s.Absent {
+		if is := have.Containers[id]; is != nil {
+			errs = append(errs, fmt.Errorf("%d exists by now: %s on %s", id, is.Name, is.Ref.Node))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func power(running bool) string {
+	if running {
+		return "running"
+	}
+	return "stopped"
+}
+
+// planText is what a plan does and does not do, line by line. Plans are the same where it is.
+func planText(p *plan.Plan) []string {
+	out := []string{}
+	for _, l := range p.Lanes {
+		out = append(out, laneText(l)...)
+	}
+	for _, b := range p.Blocked {
+		out = append(out, fmt.Sprintf("%d: blocked: %s: %s", b.ID, b.What, b.Reason))
+	}
+	return out
+}
+
+// difference tells the lines of two plans apart.
+func difference(was, is []string) error {
+	var errs []error
+	for _, l := range was {
+		if !slices.Contains(is, l) {
+			errs = append(errs, fmt.Errorf("no longer planned: %s", l))
+		}
+	}
+	for _, l := range is {
+		if !slices.Contains(was, l) {
+			errs = append(errs, fmt.Errorf("newly planned: %s", l))
+		}
+	}
+	if len(errs) == 0 && !slices.Equal(was, is) {
+		errs = append(errs, errors.New("the steps have another order"))
+	}
+	return errors.Join(errs...)
+}
+
+// encodeState writes a spec as a file of a spec could say it.
+func encodeState(s *spec.State) ([]byte, error) {
+	doc, containers := setting.Record{}, setting.Members{}
+	spec.ClusterName.Set(doc, s.Cluster.Name)
+	spec.Owner.Set(doc, s.Cluster.Owner)
+	if len(s.Cluster.Nodes) > 0 {
+		spec.Nodes.Set(doc, s.Cluster.Nodes)
+	}
+	for _, c := range s.Containers {
+		containers[c.Name] = containerRecord(c)
+	}
+	spec.Containers.Set(doc, containers)
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(spec.Document.Encode(doc)); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// containerRecord is the inverse of [spec.NewContainer].
+func containerRecord(c *spec.Container) setting.Record {
+	r := maps.Clone(c.Settings)
+	if r == nil {
+		r = setting.Record{}
+	}
+	spec.ID.Set(r, int64(c.ID))
+	spec.Node.Set(r, c.Node)
+	spec.PowerState.Set(r, string(c.Power))
+	spec.Restarts.Set(r, string(c.Restart))
+	spec.Adopt.Set(r, c.Adopt)
+	if c.Lifecycle.ForbidDestroy {
+		spec.DestroyRule.Set(r, "forbid")
+	}
+	if len(c.Lifecycle.Ignore) > 0 {
+		spec.Ignore.Set(r, c.Lifecycle.Ignore)
+	}
+	if len(c.Init.SSHKeys) > 0 {
+		spec.SSHKeys.Set(r, c.Init.SSHKeys)
+	}
+	for key, text := range map[*setting.Key[string]]string{
+		&spec.FromTemplate: c.From.Template, &spec.PasswordFile: c.Init.Password.File, &spec.PasswordEnv: c.Init.Password.Env,
+	} {
+		if text != "" {
+			key.Set(r, text)
+		}
+	}
+	return r
+}
