@@ -72,7 +72,7 @@ func (l *loader) decode(root entry, data []byte) {
 	value, _ = l.agree(root, value, nil)
 	m, ok := value.(map[string]any)
 	if !ok {
-		l.faultAt(root.place, nil, errors.New("is not a mapping: a spec begins with keys such as containers:"))
+		l.faultAt(root.place, nil, errors.New("is not a mapping: a spec begins with a key, such as containers"))
 		return
 	}
 	l.docs = append(l.docs, document{root.place.File, root, m})

@@ -45,7 +45,7 @@ var tagRE = regexp.MustCompile(`^(?i)[a-z0-9_][a-z0-9_\-+.]*$`)
 
 func checkTag(s string) error {
 	if !tagRE.MatchString(s) {
-		return errors.New("is not a tag: it begins with a letter, digit or _, followed by letters, digits, _ - + .")
+		return errors.New("is not a tag: it begins with a letter, digit or _, followed by letters, digits and _ . + -")
 	}
 	return nil
 }

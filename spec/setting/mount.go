@@ -16,8 +16,9 @@ var (
 		Running: "restart: Proxmox moves volumes of stopped containers only",
 	}
 	Size = Key[Bytes]{
-		Path: "size", PVE: "size", Type: Amount(MiB, MiB, diskSize{}), Keep: true, Example: "64GiB",
-		Doc: "Size of the volume. It can grow, never shrink. Absent: as it is.",
+		// Proxmox makes a directory of 0, and gives it back as 0T (pve-container LXC.pm, alloc_disk).
+		Path: "size", PVE: "size", Type: Amount(0, MiB, diskSize{}), Keep: true, Example: "64GiB",
+		Doc: "Size of the volume. It can grow, never shrink. 0MiB is a directory without a limit, where the storage has such. Absent: as it is.",
 	}
 	Volume = Key[string]{
 		Path: "volume", PVE: "volume", Keep: true, Example: "local-zfs:subvol-120-disk-1",

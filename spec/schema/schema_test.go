@@ -1,0 +1,402 @@
+package schema_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"golang.org/x/tools/txtar"
+	"sigs.k8s.io/yaml"
+
+	"github.com/felhom/tend/spec"
+	"github.com/felhom/tend/spec/load"
+	"github.com/felhom/tend/spec/schema"
+	"github.com/felhom/tend/spec/setting"
+)
+
+var update = flag.Bool("update", false, "write the generated files anew")
+
+func compile(t *testing.T) *jsonschema.Schema {
+	t.Helper()
+	text, err := schema.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("tend.schema.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Compile("tend.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// validate holds a YAML text against the schema.
+func validate(t *testing.T, s *jsonschema.Schema, text []byte) error {
+	t.Helper()
+	j, err := yaml.YAMLToJSON(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(j))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Validate(v)
+}
+
+func TestSchemaAcceptsGood(t *testing.T) {
+	s := compile(t)
+	names, err := filepath.Glob("../../testdata/spec/good/*.yaml")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no files: %v", err)
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := validate(t, s, text); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestSchemaOnBad holds the schema to what each archive says that it can see.
+func TestSchemaOnBad(t *testing.T) {
+	s := compile(t)
+	names, err := filepath.Glob("../../testdata/spec/bad/*.txtar")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no archives: %v", err)
+	}
+	for _, name := range names {
+		a, err := txtar.ParseFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, verdict, found := strings.Cut(string(a.Comment), "schema: ")
+		switch verdict = strings.TrimSpace(verdict); {
+		case !found:
+			t.Errorf("%s does not say what the schema makes of it", name)
+		case verdict == "rejects":
+			if validate(t, s, a.Files[0].Data) == nil {
+				t.Errorf("%s: the schema accepts it", name)
+			}
+		case verdict == "accepts":
+			if err := validate(t, s, a.Files[0].Data); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		case verdict != "skip":
+			t.Errorf("%s: unknown verdict %q", name, verdict)
+		}
+	}
+}
+
+// TestSchemaRejects breaks one thing at a time, so that each rule is seen to work alone.
+func TestSchemaRejects(t *testing.T) {
+	s := compile(t)
+	for _, text := range []string{
+		"x: 1",
+		"containers: []",
+		"containers: {web: {node: a}}",
+		"containers: {web: }",
+		"containers: {a_b: {id: 100}}",
+		"containers: {web: {id: 99}}",
+		"containers: {web: {id: '100'}}",
+		"containers: {web: {id: 100, memory: 4}}",
+		"containers: {web: {id: 100, memory: 4GB}}",
+		"containers: {web: {id: 100, cores: 0}}",
+		"containers: {web: {id: 100, corse: 1}}",
+		"containers: {web: {id: 100, network: {eth0: {vlan: 5000}}}}",
+		"containers: {web: {id: 100, network: {eth0: {x: 1}}}}",
+		"containers: {web: {id: 100, mounts: {/a: {hostMount: usb}}}}",
+		"containers: {web: {id: 100, state: up}}",
+		"containers: {web: {id: 100, console: {mode: x}}}",
+		"containers: {web: {id: 100, features: {nesting: 1}}}",
+		"containers: {web: {id: 100, from: {image: x}}}",
+		"containers: {web: {id: 100, lifecycle: {recreate: allow}}}",
+		"defaults: {id: 100}",
+		"profiles: {x: {hostname: y}}",
+		"cluster: {owner: -x}",
+		"templates: {}",
+	} {
+		if validate(t, s, []byte(text)) == nil {
+			t.Errorf("accepts %s", text)
+		}
+	}
+}
+
+// TestSchemaPatterns keeps to what editors understand too: regular expressions of ECMAScript have no flags
+// within.
+func TestSchemaPatterns(t *testing.T) {
+	text, err := schema.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var walk func(v any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			if p, ok := v["pattern"].(string); ok && (strings.Contains(p, "(?") && !strings.Contains(p, "(?:") || strings.Contains(p, `\z`) || strings.Contains(p, "[[:")) {
+				t.Errorf("pattern %s is Go's own", p)
+			}
+			for _, e := range v {
+				walk(e)
+			}
+		case []any:
+			for _, e := range v {
+				walk(e)
+			}
+		}
+	}
+	var v any
+	if err := json.Unmarshal(text, &v); err != nil {
+		t.Fatal(err)
+	}
+	walk(v)
+}
+
+// TestExamples shows that the example of each field loads and is accepted by the schema.
+func TestExamples(t *testing.T) {
+	s := compile(t)
+	for _, f := range schema.Root().All() {
+		if f.Example == "" {
+			if len(f.Children) == 0 {
+				t.Errorf("%s has no example", f.Path)
+			}
+			continue
+		}
+		text := document(f)
+		if err := validate(t, s, []byte(text)); err != nil {
+			t.Errorf("%s: schema: %v", f.Path, err)
+		}
+		if _, err := load.Load(os.DirFS(write(t, text)), load.Options{}); err != nil && !allowed(err) {
+			t.Errorf("%s: %v\n%s", f.Path, err, text)
+		}
+	}
+}
+
+// document is a spec with a field and the little else that it needs.
+func document(f *schema.Field) string {
+	text, rest := f.Name+": "+f.Example, strings.Split(f.Path, ".")
+	rest = rest[:len(rest)-1]
+	for len(rest) > 0 {
+		name := rest[len(rest)-1]
+		rest = rest[:len(rest)-1]
+		switch {
+		case name == "containers":
+			if f.Path != "containers.id" {
+				text += ", id: 100"
+			}
+			if f.Path != "containers.node" {
+				text += ", node: pve1"
+			}
+			text = "web: {" + text + "}"
+		case name == "profiles":
+			text = "docker: {" + text + "}"
+		case name == "mounts":
+			text = "/data: {" + text + "}"
+		case name == "network":
+			text = "eth0: {" + text + "}"
+		case name == "devices":
+			text = "/dev/null: {" + text + "}"
+		}
+		text = name + ": {" + text + "}"
+	}
+	if !strings.HasPrefix(text, "containers") {
+		text += "\ncontainers: {}"
+	}
+	return text + "\n"
+}
+
+// allowed reports faults that follow from a field standing alone: a mount without a source, a gateway
+// without an address, an unknown profile.
+func allowed(err error) bool {
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		ok := false
+		for _, part := range []string{"has no source", "stands without an address", "there is no profile", "size: is missing", "storage: is missing", "means nothing"} {
+			ok = ok || strings.Contains(line, part)
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "a.yaml"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestGenerated keeps the pages in docs what they would be if written now.
+func TestGenerated(t *testing.T) {
+	text, err := schema.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"tend.schema.json": string(text), "reference.md": schema.Reference()} {
+		path := filepath.Join("../../docs", name)
+		if *update {
+			if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		have, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, string(have)); diff != "" {
+			t.Errorf("%s is not up to date (-want +have); run go test ./spec/schema -update:\n%s", name, diff)
+		}
+	}
+}
+
+func TestReferenceNamesEveryField(t *testing.T) {
+	page := schema.Reference()
+	for _, f := range schema.Root().Find("containers").All() {
+		if f.Name != "containers" && !strings.Contains(page, "| `"+f.Name+"` |") {
+			t.Errorf("%s is not in the reference", f.Path)
+		}
+	}
+	for line := range strings.SplitSeq(page, "\n") {
+		if strings.HasPrefix(line, "| `") && strings.Count(strings.ReplaceAll(line, `\|`, ""), "|") != 7 &&
+			strings.Count(strings.ReplaceAll(line, `\|`, ""), "|") != 5 {
+			t.Errorf("broken row: %s", line)
+		}
+	}
+}
+
+func TestExplain(t *testing.T) {
+	tests := []struct{ path, want string }{
+		{"containers.network.vlan", `containers.network.vlan
+  VLAN tag.
+
+  type      whole number, 1 to 4094
+  change    link flap (of a running container)
+  by        token
+  Proxmox   net[n]: tag
+  example   vlan: 30
+`},
+		{"features.keyctl", `containers.features.keyctl
+  Allow the keyctl system call in an unprivileged container, as Docker needs.
+
+  type      true or false
+  absent    no
+  change    restart (of a running container)
+  by        root
+  Proxmox   features: keyctl
+  example   keyctl: true
+`},
+		{"cluster.owner", `cluster.owner
+  Tag that is put on each container of this spec. Containers without it are
+  never touched.
+
+  type      tag (letters, digits, _ - + .)
+  absent    tend
+  example   owner: tend
+`},
+		{"containers.dns", `containers.dns
+
+  type      mapping
+
+  Fields:
+    servers  DNS servers
+    search   Domains in which short names are looked up
+`},
+		{"mounts.readOnly", `containers.mounts.readOnly
+  Mount read-only.
+
+  type      true or false
+  absent    no
+  change    restart (of a running container)
+  by        token
+  Proxmox   mp[n]: ro
+  example   readOnly: true
+`},
+	}
+	for _, tt := range tests {
+		got, err := schema.Explain(tt.path, 80)
+		if err != nil {
+			t.Errorf("%s: %v", tt.path, err)
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.path, diff)
+		}
+	}
+}
+
+// TestExplainAll explains every field at every width that a terminal may have.
+func TestExplainAll(t *testing.T) {
+	for _, f := range schema.Root().All() {
+		for _, width := range []int{0, 40, 60, 120} {
+			text, err := schema.Explain(f.Path, width)
+			if err != nil {
+				t.Fatalf("%s: %v", f.Path, err)
+			}
+			for line := range strings.SplitSeq(text, "\n") {
+				if n := utf8.RuneCountInString(line); width > 0 && n > width && strings.Contains(strings.TrimSpace(line[min(12, len(line)):]), " ") && !strings.Contains(line, "example") {
+					t.Errorf("%s at %d: line of %d: %q", f.Path, width, n, line)
+				}
+			}
+		}
+	}
+}
+
+func TestExplainErrors(t *testing.T) {
+	for path, want := range map[string]string{
+		"containers.network.vlna": "there is no field containers.network.vlna: did you mean containers.network.vlan?",
+		"memroy":                  "there is no field memroy: did you mean memory?",
+		"snapshots":               spec.ErrLater.Error(),
+		"containers.from.image":   spec.ErrLater.Error(),
+		"mounts.hostMount":        spec.ErrLater.Error(),
+		"templates":               spec.ErrLater.Error(),
+	} {
+		text, err := schema.Explain(path, 80)
+		if err == nil || !strings.Contains(err.Error(), want) || text != "" {
+			t.Errorf("%s: got %q, %v; want %q", path, text, err, want)
+		}
+	}
+}
+
+// TestRules holds what is explained of parts against the rules of the table.
+func TestRules(t *testing.T) {
+	root := schema.Root()
+	for path, want := range map[string][2]string{
+		"memory": {"online", "token"}, "arch": {"restart", "token"}, "unprivileged": {"recreate", "token"},
+		"rootfs.size": {"online", "token"}, "mounts.size": {"online", "token"}, "mounts.quota": {"restart", "token"},
+		"mounts.replicate": {"restart", "token"}, "mounts.hostPath": {"restart", "root"}, "network.bridge": {"link flap", "token"},
+		"network.ipv4": {"online", "token"}, "network.mtu": {"online; MTU in force from the next start", "token"},
+		"features.nesting": {"restart", "token"}, "features.fuse": {"restart", "root"}, "devices.gid": {"restart", "root"},
+		"hookScript": {"online", "root"},
+	} {
+		f := root.Find(path)
+		if f == nil {
+			t.Errorf("no field %s", path)
+			continue
+		}
+		if got := [2]string{f.Running, f.Lane}; got != want {
+			t.Errorf("%s: got %q, want %q", path, got, want)
+		}
+	}
+	if setting.Container.Row("mounts") == nil || root.Find("mounts").PVE != "mp[n]" {
+		t.Error("mounts are not mp[n]")
+	}
+}
