@@ -1,0 +1,295 @@
+// Package config gathers what tend needs to know of its surroundings: where Proxmox is, who asks, whom to trust,
+// and how to log. It comes from flags, the environment and a file, in this order of strength, and each value
+// remembers where it was found. The package connects to nothing.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/spec/setting"
+)
+
+// DefaultFile is read where no other file is named and it exists.
+const DefaultFile = "/etc/tend/tend.yaml"
+
+// A Name identifies a setting of the program, as written in the file.
+type Name string
+
+// The settings.
+const (
+	Endpoint    Name = "endpoint"
+	Token       Name = "token" // in the environment only
+	TokenFile   Name = "tokenFile"
+	Fingerprint Name = "fingerprint"
+	CAFile      Name = "caFile"
+	Insecure    Name = "insecure"
+	StateDir    Name = "stateDir"
+	LogLevel    Name = "logLevel"
+	LogFormat   Name = "logFormat"
+)
+
+// A Setting is one row of what can be set.
+type Setting struct {
+	Name Name
+	Flag string // without dashes; empty: no flag
+	Env  string
+	Doc  string
+}
+
+// Settings lists everything that can be set.
+func Settings() []Setting {
+	return []Setting{
+		{Endpoint, "endpoint", "TEND_ENDPOINT", "host, host:port or URL of a node: pve1, https://pve1:8006"},
+		{Token, "", "TEND_TOKEN", "API token, user@realm!id=secret"},
+		{TokenFile, "token-file", "TEND_TOKEN_FILE", "file that holds the API token, user@realm!id=secret"},
+		{Fingerprint, "fingerprint", "TEND_FINGERPRINT", "SHA-256 fingerprint of the node's certificate; no other is accepted"},
+		{CAFile, "ca-file", "TEND_CA_FILE", "certificates of the authorities to trust, in PEM"},
+		{Insecure, "insecure", "TEND_INSECURE", "accept any certificate, so that whoever is in between can read the token"},
+		{StateDir, "state-dir", "TEND_STATE_DIR", "folder of the journal of running operations"},
+		{LogLevel, "log-level", "TEND_LOG_LEVEL", "least level that is logged: debug, info, warn, error"},
+		{LogFormat, "log-format", "TEND_LOG_FORMAT", "form of the log: text, json"},
+	}
+}
+
+// A Value is a value and where it was found.
+type Value struct {
+	Text   string
+	Source string // "--endpoint", "TEND_ENDPOINT", "/etc/tend/tend.yaml:3"; empty where it is a default
+}
+
+// Origins are all values that were found of one setting, the one in force first.
+type Origins struct {
+	Setting Setting
+	Found   []Value
+}
+
+// A Config is what was gathered.
+type Config struct {
+	Endpoint    string
+	Token       proxmox.Secret
+	Fingerprint string
+	CAFile      string
+	Insecure    bool
+	StateDir    string
+	LogLevel    slog.Level
+	LogFormat   string
+
+	File    string    // the file that was read, or empty
+	Origins []Origins // in the order of [Settings]
+}
+
+// Sources are where values come from.
+type Sources struct {
+	Flags map[string]string // by flag; those that were given
+	Env   func(string) string
+	File  string // named by --config; empty: TEND_CONFIG, then DefaultFile if it exists
+}
+
+// Load gathers the settings. All faults are reported at once.
+func Load(src Sources) (*Config, error) {
+	c := &Config{}
+	file, err := c.readFile(src)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range Settings() {
+		o := Origins{Setting: s}
+		if v, ok := src.Flags[s.Flag]; ok && s.Flag != "" {
+			o.Found = append(o.Found, Value{v, "--" + s.Flag})
+		}
+		if v := src.Env(s.Env); v != "" {
+			o.Found = append(o.Found, Value{v, s.Env})
+		}
+		if v, ok := file[s.Name]; ok {
+			o.Found = append(o.Found, v)
+		}
+		c.Origins = append(c.Origins, o)
+	}
+	c.addCredential(src.Env("CREDENTIALS_DIRECTORY"))
+	return c, c.interpret(src.Env)
+}
+
+// addCredential finds the token that systemd hands to a service (LoadCredential=token:…).
+func (c *Config) addCredential(dir string) {
+	if dir == "" {
+		return
+	}
+	path := filepath.Join(dir, "token")
+	if _, err := os.Stat(path); err == nil {
+		i := slices.IndexFunc(c.Origins, func(o Origins) bool { return o.Setting.Name == TokenFile })
+		c.Origins[i].Found = append(c.Origins[i].Found, Value{path, "systemd credential"})
+	}
+}
+
+// Get returns the value in force; zero where none was found.
+func (c *Config) Get(n Name) Value {
+	for _, o := range c.Origins {
+		if o.Setting.Name == n && len(o.Found) > 0 {
+			return o.Found[0]
+		}
+	}
+	return Value{}
+}
+
+func (c *Config) interpret(env func(string) string) error {
+	c.Endpoint, c.Fingerprint, c.CAFile = c.Get(Endpoint).Text, c.Get(Fingerprint).Text, c.Get(CAFile).Text
+	var faults []error
+	if v := c.Get(Insecure); v.Text != "" {
+		b, err := strconv.ParseBool(v.Text)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %q is not true or false", v.Source, v.Text))
+		}
+		c.Insecure = b
+	}
+	c.LogLevel = slog.LevelWarn
+	if v := c.Get(LogLevel); v.Text != "" {
+		if err := c.LogLevel.UnmarshalText([]byte(v.Text)); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %q is none of debug, info, warn, error", v.Source, v.Text))
+		}
+	}
+	c.LogFormat = "text"
+	if v := c.Get(LogFormat); v.Text != "" {
+		if v.Text != "text" && v.Text != "json" {
+			faults = append(faults, fmt.Errorf("%s: %q is none of text, json", v.Source, v.Text))
+		}
+		c.LogFormat = v.Text
+	}
+	c.StateDir = c.Get(StateDir).Text
+	if c.StateDir == "" {
+		c.StateDir = defaultStateDir(env)
+	}
+	token, err := c.readToken()
+	c.Token = token
+	return errors.Join(append(faults, err)...)
+}
+
+// defaultStateDir is the service's folder under systemd, else the user's for state (XDG base directories).
+func defaultStateDir(env func(string) string) string {
+	for _, v := range []struct{ dir, below string }{
+		{env("STATE_DIRECTORY"), ""}, {env("XDG_STATE_HOME"), "tend"}, {env("HOME"), ".local/state/tend"},
+	} {
+		if v.dir != "" {
+			return filepath.Join(v.dir, v.below)
+		}
+	}
+	return ".tend"
+}
+
+// TokenSource is where the token in force comes from: a file that a flag names beats the environment.
+func (c *Config) TokenSource() Value {
+	token, file := c.Get(Token), c.Get(TokenFile)
+	if token.Text == "" || strings.HasPrefix(file.Source, "--") {
+		return file
+	}
+	return token
+}
+
+// maxToken bounds the file, should it be the wrong one.
+const maxToken = 4096
+
+func (c *Config) readToken() (proxmox.Secret, error) {
+	v := c.TokenSource()
+	if v.Source == c.Get(Token).Source {
+		return proxmox.Secret(strings.TrimSpace(v.Text)), nil
+	}
+	info, err := os.Stat(v.Text)
+	if err != nil {
+		return "", fmt.Errorf("read the token (%s): %w", v.Source, err)
+	}
+	if !info.Mode().IsRegular() && info.Mode()&os.ModeNamedPipe == 0 || info.Size() > maxToken {
+		return "", fmt.Errorf("read the token (%s): %s is not a small file with a token", v.Source, v.Text)
+	}
+	raw, err := os.ReadFile(v.Text)
+	if err != nil {
+		return "", fmt.Errorf("read the token (%s): %w", v.Source, err)
+	}
+	text := strings.TrimSpace(string(raw))
+	if text == "" {
+		return "", fmt.Errorf("read the token (%s): %s is empty", v.Source, v.Text)
+	}
+	return proxmox.Secret(text), nil
+}
+
+// readFile reads the file, if there is one, into values by name.
+func (c *Config) readFile(src Sources) (map[Name]Value, error) {
+	path, named := src.File, true
+	if path == "" {
+		path = src.Env("TEND_CONFIG")
+	}
+	if path == "" {
+		path, named = DefaultFile, false
+	}
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && !named {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	c.File = path
+	return parseFile(path, raw)
+}
+
+// parseFile reads a mapping of names to single values, strictly.
+func parseFile(path string, raw []byte) (map[Name]Value, error) {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(raw, &doc); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if len(doc.Content) == 0 { // an empty file sets nothing
+		return nil, nil
+	}
+	top := doc.Content[0]
+	if top.Kind != yaml.MappingNode {
+		return nil, fmt.Errorf("%s:%d: is not a mapping of settings, as in: endpoint: pve1", path, top.Line)
+	}
+	out := map[Name]Value{}
+	var faults []error
+	for i := 0; i+1 < len(top.Content); i += 2 {
+		key, value := top.Content[i], top.Content[i+1]
+		place := fmt.Sprintf("%s:%d", path, key.Line)
+		name := Name(key.Value)
+		if err := checkEntry(name, value, out); err != nil {
+			faults = append(faults, fmt.Errorf("%s:%d: %s: %w", place, key.Column, key.Value, err))
+			continue
+		}
+		out[name] = Value{value.Value, place}
+	}
+	return out, errors.Join(faults...)
+}
+
+func checkEntry(name Name, value *yaml.Node, seen map[Name]Value) error {
+	if name == Token {
+		return errors.New("a token does not belong into this file: write it into one of its own, with mode 0600, and tokenFile: PATH here")
+	}
+	var known []string
+	for _, s := range Settings() {
+		if s.Name != Token {
+			known = append(known, string(s.Name))
+		}
+	}
+	_, twice := seen[name]
+	switch {
+	case !slices.Contains(known, string(name)):
+		if n := setting.Nearest(string(name), known); n != "" {
+			return fmt.Errorf("unknown field: did you mean %q?", n)
+		}
+		return fmt.Errorf("unknown field: the fields are %s", strings.Join(known, ", "))
+	case twice:
+		return errors.New("is written twice")
+	case value.Kind != yaml.ScalarNode || value.Tag == "!!null":
+		return errors.New("has no single value")
+	}
+	return nil
+}
