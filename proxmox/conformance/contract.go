@@ -56,7 +56,7 @@ func contractErrors(t *testing.T, tr proxmox.Transport) {
 		{"unknown path", proxmox.Request{Method: "GET", Path: "/no/such"}, 501, nil, ""},
 		{"unknown method", proxmox.Request{Method: "PUT", Path: "/version"}, 501, nil, ""},
 		{"unknown parameter", proxmox.Request{Method: "GET", Path: "/nodes/pve1/lxc", Params: url.Values{"bogus": {"1"}}}, 400, proxmox.ErrInvalid, "bogus"},
-		{"bad element of a path", proxmox.Request{Method: "GET", Path: "/nodes/pve1/lxc/a%2Fb%3F/config"}, 400, proxmox.ErrInvalid, "vmid"},
+		{"escaped element of a path", proxmox.Request{Method: "GET", Path: "/nodes/pve1/lxc/a%20b%3F/config"}, 400, proxmox.ErrInvalid, "vmid"},
 		{"root only", proxmox.Request{Method: "POST", Path: "/nodes/pve1/lxc/971/status/start", Params: url.Values{"skiplock": {"1"}}}, 400, proxmox.ErrForbidden, "skiplock"},
 	}
 	for _, tt := range tests {
