@@ -18,8 +18,10 @@ type acl struct {
 }
 
 func newACL() *acl {
-	return &acl{children: map[string]*acl{}, users: map[string]map[string]bool{},
-		groups: map[string]map[string]bool{}, tokens: map[string]map[string]bool{}}
+	return &acl{
+		children: map[string]*acl{}, users: map[string]map[string]bool{},
+		groups: map[string]map[string]bool{}, tokens: map[string]map[string]bool{},
+	}
 }
 
 // access answers who may do what. It is built of the state and thrown away when users, roles, entries or
@@ -279,8 +281,10 @@ func (a *access) checkGuest(user string, id proxmox.VMID, pool string, privs ...
 
 // effectivePaths are the paths of which GET /access/permissions tells.
 func (a *access) effectivePaths() map[string]bool {
-	paths := map[string]bool{"/": true, "/access": true, "/access/groups": true, "/nodes": true, "/pool": true,
-		"/sdn": true, "/storage": true, "/vms": true}
+	paths := map[string]bool{
+		"/": true, "/access": true, "/access/groups": true, "/nodes": true, "/pool": true,
+		"/sdn": true, "/storage": true, "/vms": true,
+	}
 	for _, p := range a.paths {
 		paths[p] = true
 	}

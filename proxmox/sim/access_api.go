@@ -12,17 +12,23 @@ var accessRoutes = []route{
 	}, handler: getPermissions},
 	{method: "GET", path: "/access/domains", perm: anybody, handler: listRealms},
 	{method: "GET", path: "/access/acl", perm: everybody, handler: listACL},
-	{method: "PUT", path: "/access/acl", protected: true, perm: permission{check: func(c *call) error { return c.mayModify(c.str("path")) }},
+	{
+		method: "PUT", path: "/access/acl", protected: true, perm: permission{check: func(c *call) error { return c.mayModify(c.str("path")) }},
 		props: props{
 			"path": str().need(), "roles": format("pve-roleid-list").need(), "users": format("pve-userid-list"),
 			"groups": format("pve-groupid-list"), "tokens": format("pve-tokenid-list"), "propagate": boolean(), "delete": boolean(),
-		}, handler: putACL},
+		}, handler: putACL,
+	},
 	{method: "GET", path: "/access/roles", perm: everybody, handler: listRoles},
 	{method: "GET", path: "/access/roles/{roleid}", perm: everybody, handler: getRole},
-	{method: "POST", path: "/access/roles", protected: true, perm: need("/access", "Sys.Modify"),
-		props: props{"roleid": format("pve-roleid").need(), "privs": format("pve-priv-list")}, handler: postRole},
-	{method: "PUT", path: "/access/roles/{roleid}", protected: true, perm: need("/access", "Sys.Modify"),
-		props: props{"privs": format("pve-priv-list"), "append": boolean().with("privs")}, handler: putRole},
+	{
+		method: "POST", path: "/access/roles", protected: true, perm: need("/access", "Sys.Modify"),
+		props: props{"roleid": format("pve-roleid").need(), "privs": format("pve-priv-list")}, handler: postRole,
+	},
+	{
+		method: "PUT", path: "/access/roles/{roleid}", protected: true, perm: need("/access", "Sys.Modify"),
+		props: props{"privs": format("pve-priv-list"), "append": boolean().with("privs")}, handler: putRole,
+	},
 	{method: "DELETE", path: "/access/roles/{roleid}", protected: true, perm: need("/access", "Sys.Modify"), handler: deleteRole},
 }
 
@@ -96,8 +102,10 @@ func listACL(c *call) (any, error) {
 		case e.Token != "":
 			kind, who = "token", e.Token
 		}
-		rows = append(rows, map[string]any{"path": e.Path, "type": kind, "ugid": who, "roleid": e.Role,
-			"propagate": flag(e.Propagate == nil || *e.Propagate)})
+		rows = append(rows, map[string]any{
+			"path": e.Path, "type": kind, "ugid": who, "roleid": e.Role,
+			"propagate": flag(e.Propagate == nil || *e.Propagate),
+		})
 	}
 	return rows, nil
 }

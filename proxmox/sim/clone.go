@@ -8,16 +8,20 @@ import (
 )
 
 var cloneRoutes = []route{
-	{method: "POST", path: "/nodes/{node}/lxc/{vmid}/clone", onNode: true, protected: true,
+	{
+		method: "POST", path: "/nodes/{node}/lxc/{vmid}/clone", onNode: true, protected: true,
 		perm: both(need("/vms/{vmid}", "VM.Clone"),
 			either(need("/vms/{newid}", "VM.Allocate"), need("/pool/{pool}", "VM.Allocate"), "pool")),
 		props: props{
 			"newid": vmidParam().need(), "hostname": format("dns-name"), "description": str(), "pool": format("pve-poolid"),
 			"snapname": format("pve-configid").atMost(40), "storage": format("pve-storage-id"), "full": boolean(),
 			"target": format("pve-node"), "bwlimit": number().from("0"),
-		}, handler: cloneContainer},
-	{method: "POST", path: "/nodes/{node}/lxc/{vmid}/template", onNode: true, protected: true, perm: need("/vms/{vmid}", "VM.Allocate"),
-		handler: makeTemplate},
+		}, handler: cloneContainer,
+	},
+	{
+		method: "POST", path: "/nodes/{node}/lxc/{vmid}/template", onNode: true, protected: true, perm: need("/vms/{vmid}", "VM.Allocate"),
+		handler: makeTemplate,
+	},
 }
 
 // A cloning is a container on its way to become a copy of another.

@@ -8,13 +8,17 @@ import (
 
 var clusterRoutes = []route{
 	{method: "GET", path: "/version", perm: everybody, handler: getVersion},
-	{method: "GET", path: "/cluster/resources", perm: everybody, props: props{"type": enum("vm", "storage", "node", "sdn")},
-		handler: clusterResources},
+	{
+		method: "GET", path: "/cluster/resources", perm: everybody, props: props{"type": enum("vm", "storage", "node", "sdn")},
+		handler: clusterResources,
+	},
 	{method: "GET", path: "/cluster/status", protected: true, perm: need("/", "Sys.Audit"), handler: clusterStatus},
 	{method: "GET", path: "/cluster/options", perm: everybody, handler: clusterOptions},
 	{method: "GET", path: "/cluster/nextid", perm: everybody, props: props{"vmid": vmidParam()}, handler: nextID},
-	{method: "GET", path: "/cluster/ha/resources", perm: need("/", "Sys.Audit"), props: props{"type": enum("ct", "vm")},
-		handler: emptyList},
+	{
+		method: "GET", path: "/cluster/ha/resources", perm: need("/", "Sys.Audit"), props: props{"type": enum("ct", "vm")},
+		handler: emptyList,
+	},
 	{method: "GET", path: "/cluster/ha/status/current", perm: need("/", "Sys.Audit"), handler: emptyList},
 	{method: "GET", path: "/cluster/replication", perm: everybody, handler: emptyList},
 	{method: "GET", path: "/cluster/log", perm: everybody, props: props{"max": integer().from("1")}, handler: emptyList},
@@ -81,8 +85,10 @@ func clusterStatus(c *call) (any, error) {
 	st := c.sim.st
 	rows := []map[string]any{}
 	if st.Cluster.Name != nil && *st.Cluster.Name != "" {
-		rows = append(rows, map[string]any{"type": "cluster", "id": "cluster", "name": *st.Cluster.Name,
-			"nodes": len(st.Nodes), "version": len(st.Nodes), "quorate": flag(st.Cluster.Quorate)})
+		rows = append(rows, map[string]any{
+			"type": "cluster", "id": "cluster", "name": *st.Cluster.Name,
+			"nodes": len(st.Nodes), "version": len(st.Nodes), "quorate": flag(st.Cluster.Quorate),
+		})
 	}
 	for i, name := range sortedKeys(st.Nodes) {
 		n := st.Nodes[name]
@@ -90,8 +96,10 @@ func clusterStatus(c *call) (any, error) {
 		if len(rows) == 0 {
 			id = 0
 		}
-		rows = append(rows, map[string]any{"type": "node", "id": "node/" + name, "name": name, "nodeid": id, "ip": n.IP,
-			"local": flag(name == st.Cluster.Local), "online": flag(!n.Offline), "level": ""})
+		rows = append(rows, map[string]any{
+			"type": "node", "id": "node/" + name, "name": name, "nodeid": id, "ip": n.IP,
+			"local": flag(name == st.Cluster.Local), "online": flag(!n.Offline), "level": "",
+		})
 	}
 	return rows, nil
 }
@@ -135,8 +143,10 @@ func clusterResources(c *call) (any, error) {
 	}
 	if want("network") && c.sim.access.has(c.user, "/sdn/zones/localnetwork", "SDN.Audit") {
 		for _, n := range sortedKeys(c.sim.st.Nodes) {
-			rows = append(rows, map[string]any{"id": "network/" + n + "/zone/localnetwork", "type": "network",
-				"network-type": "zone", "network": "localnetwork", "node": n, "status": "ok"})
+			rows = append(rows, map[string]any{
+				"id": "network/" + n + "/zone/localnetwork", "type": "network",
+				"network-type": "zone", "network": "localnetwork", "node": n, "status": "ok",
+			})
 		}
 	}
 	return rows, nil

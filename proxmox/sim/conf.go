@@ -35,8 +35,10 @@ func newConf() *conf {
 }
 
 func (c *conf) clone() *conf {
-	out := &conf{section: c.section.clone(), pending: c.pending.clone(), digest: c.digest,
-		snaps: make(map[string]section, len(c.snaps))}
+	out := &conf{
+		section: c.section.clone(), pending: c.pending.clone(), digest: c.digest,
+		snaps: make(map[string]section, len(c.snaps)),
+	}
 	for n, s := range c.snaps {
 		out.snaps[n] = s.clone()
 	}

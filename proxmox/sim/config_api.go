@@ -6,15 +6,21 @@ import (
 )
 
 var lxcConfigRoutes = []route{
-	{method: "GET", path: "/nodes/{node}/lxc/{vmid}/config", onNode: true, perm: need("/vms/{vmid}", "VM.Audit"),
-		props: props{"current": boolean(), "snapshot": format("pve-configid").atMost(40)}, handler: getConfig},
-	{method: "PUT", path: "/nodes/{node}/lxc/{vmid}/config", onNode: true, protected: true,
+	{
+		method: "GET", path: "/nodes/{node}/lxc/{vmid}/config", onNode: true, perm: need("/vms/{vmid}", "VM.Audit"),
+		props: props{"current": boolean(), "snapshot": format("pve-configid").atMost(40)}, handler: getConfig,
+	},
+	{
+		method: "PUT", path: "/nodes/{node}/lxc/{vmid}/config", onNode: true, protected: true,
 		perm: needAny("/vms/{vmid}", privDisk, privCPU, privMemory, privNetwork, privOptions),
 		props: confProps(props{
 			"delete": format("pve-configid-list"), "revert": format("pve-configid-list"), "digest": str().atMost(40),
-		}), handler: putConfig},
-	{method: "GET", path: "/nodes/{node}/lxc/{vmid}/pending", onNode: true, perm: need("/vms/{vmid}", "VM.Audit"),
-		handler: getPending},
+		}), handler: putConfig,
+	},
+	{
+		method: "GET", path: "/nodes/{node}/lxc/{vmid}/pending", onNode: true, perm: need("/vms/{vmid}", "VM.Audit"),
+		handler: getPending,
+	},
 }
 
 // restrictedKeys may not be read with VM.Audit alone (LXC.pm, delete_read_restricted_options).

@@ -19,18 +19,30 @@ var contentRoutes = []route{
 	{method: "GET", path: contentPath, onNode: true, protected: true, perm: storageAudit, props: props{
 		"content": format("pve-storage-content"), "vmid": vmidParam(),
 	}, handler: listContent},
-	{method: "POST", path: contentPath, onNode: true, protected: true, perm: need("/storage/{storage}", "Datastore.AllocateSpace"),
-		props: props{"filename": str().need(), "vmid": vmidParam().need(), "size": matching(`[0-9]+[MG]?`).need(),
-			"format": enum("raw", "qcow2", "subvol", "vmdk").with("size")}, handler: postContent},
+	{
+		method: "POST", path: contentPath, onNode: true, protected: true, perm: need("/storage/{storage}", "Datastore.AllocateSpace"),
+		props: props{
+			"filename": str().need(), "vmid": vmidParam().need(), "size": matching(`[0-9]+[MG]?`).need(),
+			"format": enum("raw", "qcow2", "subvol", "vmdk").with("size"),
+		}, handler: postContent,
+	},
 	{method: "GET", path: contentPath + "/{volume...}", onNode: true, protected: true, perm: everybody, handler: getContent},
-	{method: "PUT", path: contentPath + "/{volume...}", onNode: true, protected: true, perm: everybody,
-		props: props{"notes": str(), "protected": boolean()}, handler: putContent},
-	{method: "DELETE", path: contentPath + "/{volume...}", onNode: true, protected: true, perm: everybody,
-		props: props{"delay": integer().from("1").to("30")}, handler: deleteContent},
-	{method: "GET", path: "/nodes/{node}/storage/{storage}/prunebackups", onNode: true, protected: true, perm: storageAudit,
-		props: pruneParams, handler: previewPrune},
-	{method: "DELETE", path: "/nodes/{node}/storage/{storage}/prunebackups", onNode: true, protected: true, perm: everybody,
-		props: pruneParams, handler: pruneBackups},
+	{
+		method: "PUT", path: contentPath + "/{volume...}", onNode: true, protected: true, perm: everybody,
+		props: props{"notes": str(), "protected": boolean()}, handler: putContent,
+	},
+	{
+		method: "DELETE", path: contentPath + "/{volume...}", onNode: true, protected: true, perm: everybody,
+		props: props{"delay": integer().from("1").to("30")}, handler: deleteContent,
+	},
+	{
+		method: "GET", path: "/nodes/{node}/storage/{storage}/prunebackups", onNode: true, protected: true, perm: storageAudit,
+		props: pruneParams, handler: previewPrune,
+	},
+	{
+		method: "DELETE", path: "/nodes/{node}/storage/{storage}/prunebackups", onNode: true, protected: true, perm: everybody,
+		props: pruneParams, handler: pruneBackups,
+	},
 }
 
 var pruneParams = props{"prune-backups": parts(pruneProps), "type": enum("qemu", "lxc"), "vmid": vmidParam()}
@@ -51,8 +63,10 @@ func listContent(c *call) (any, error) {
 		for _, volid := range sortedKeys(c.sim.st.Templates) {
 			if strings.HasPrefix(volid, id+":") {
 				t := c.sim.st.Templates[volid]
-				rows = append(rows, map[string]any{"volid": volid, "content": "vztmpl", "format": templateFormat(volid),
-					"size": int64(t.Size), "ctime": t.CTime})
+				rows = append(rows, map[string]any{
+					"volid": volid, "content": "vztmpl", "format": templateFormat(volid),
+					"size": int64(t.Size), "ctime": t.CTime,
+				})
 			}
 		}
 	}
@@ -101,8 +115,10 @@ func (c *call) volumeRows(id string) []map[string]any {
 			if c.given("content") && c.str("content") != content {
 				continue
 			}
-			row := map[string]any{"volid": volid, "content": content, "vmid": owner, "size": int64(v.Size), "format": n.format,
-				"ctime": v.CTime, "parent": nil}
+			row := map[string]any{
+				"volid": volid, "content": content, "vmid": owner, "size": int64(v.Size), "format": n.format,
+				"ctime": v.CTime, "parent": nil,
+			}
 			if storageKinds[c.sim.st.Storages[id].Type].files {
 				row["used"] = int64(v.Used)
 			}
@@ -120,8 +136,10 @@ func (c *call) backupRows(id string) []map[string]any {
 			continue
 		}
 		b := c.sim.st.Backups[volid]
-		row := map[string]any{"volid": volid, "content": "backup", "vmid": n.owner, "size": int64(b.Size), "format": backupFormat(volid),
-			"ctime": b.CTime, "subtype": "lxc"}
+		row := map[string]any{
+			"volid": volid, "content": "backup", "vmid": n.owner, "size": int64(b.Size), "format": backupFormat(volid),
+			"ctime": b.CTime, "subtype": "lxc",
+		}
 		if b.Notes != "" {
 			row["notes"], _, _ = strings.Cut(b.Notes, "\n")
 		}

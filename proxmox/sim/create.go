@@ -13,8 +13,10 @@ import (
 
 var lxcCreateRoutes = []route{
 	{method: "POST", path: "/nodes/{node}/lxc", onNode: true, protected: true, perm: everybody, props: createProps, handler: createContainer},
-	{method: "DELETE", path: "/nodes/{node}/lxc/{vmid}", onNode: true, protected: true, perm: need("/vms/{vmid}", "VM.Allocate"),
-		props: props{"force": boolean(), "purge": boolean(), "destroy-unreferenced-disks": boolean()}, handler: destroyContainer},
+	{
+		method: "DELETE", path: "/nodes/{node}/lxc/{vmid}", onNode: true, protected: true, perm: need("/vms/{vmid}", "VM.Allocate"),
+		props: props{"force": boolean(), "purge": boolean(), "destroy-unreferenced-disks": boolean()}, handler: destroyContainer,
+	},
 }
 
 var createProps = confProps(props{
@@ -73,8 +75,10 @@ func createContainer(c *call) (any, error) {
 	if c.given("storage") {
 		cr.storage = c.str("storage")
 	}
-	for _, step := range []func() error{cr.checkPrivileged, cr.checkID, cr.checkKeys, cr.checkAllocate, cr.checkSettings,
-		cr.checkStorages, cr.prepare} {
+	for _, step := range []func() error{
+		cr.checkPrivileged, cr.checkID, cr.checkKeys, cr.checkAllocate, cr.checkSettings,
+		cr.checkStorages, cr.prepare,
+	} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -247,8 +251,10 @@ func (cr *creation) checkStorage(id string) error {
 func (cr *creation) prepare() error {
 	s := cr.call.sim
 	cr.conf = newConf()
-	ch := &change{sim: s, guest: &guest{id: cr.id, node: cr.call.node}, conf: cr.conf, modified: nil,
-		errs: map[string]string{}, warn: func(text string) { s.warn("%s", text) }}
+	ch := &change{
+		sim: s, guest: &guest{id: cr.id, node: cr.call.node}, conf: cr.conf, modified: nil,
+		errs: map[string]string{}, warn: func(text string) { s.warn("%s", text) },
+	}
 	ch.modified = map[string]bool{}
 	if err := ch.stage(cr.settings, nil, nil); err != nil {
 		return err

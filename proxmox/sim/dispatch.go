@@ -18,7 +18,6 @@ type call struct {
 	ctx    context.Context
 	sim    *Sim
 	user   string // empty: nobody
-	token  bool   // the request carried an API token
 	node   string // the node that the request was passed on to, or the one that answers
 	params params
 	total  *int

@@ -44,8 +44,14 @@ func ceilDiv(a, b int64) int64 { return (a + b - 1) / b }
 // journalBlocks is the size of the journal (e2fsprogs, ext2fs_default_journal_size).
 func journalBlocks(blocks int64) int64 {
 	for _, step := range []struct{ below, size int64 }{
-		{2048, 0}, {32768, 1024}, {256 << 10, 4096}, {512 << 10, 8192}, {4 << 20, 16384}, {8 << 20, 32768},
-		{16 << 20, 65536}, {32 << 20, 131072},
+		{2048, 0},
+		{32768, 1024},
+		{256 << 10, 4096},
+		{512 << 10, 8192},
+		{4 << 20, 16384},
+		{8 << 20, 32768},
+		{16 << 20, 65536},
+		{32 << 20, 131072},
 	} {
 		if blocks < step.below {
 			return step.size

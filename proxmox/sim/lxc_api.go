@@ -15,24 +15,38 @@ var lxcRoutes = []route{
 		"rrd", "rrddata", "firewall", "snapshot", "resize", "interfaces")},
 	{method: "GET", path: "/nodes/{node}/lxc/{vmid}/status", onNode: true, perm: everybody, handler: index("subdir",
 		"current", "start", "stop", "shutdown", "migrate")},
-	{method: "GET", path: "/nodes/{node}/lxc/{vmid}/status/current", onNode: true, protected: true,
-		perm: need("/vms/{vmid}", "VM.Audit"), handler: containerStatus},
-	{method: "GET", path: "/nodes/{node}/lxc/{vmid}/interfaces", onNode: true, protected: true,
-		perm: need("/vms/{vmid}", "VM.Audit"), handler: containerInterfaces},
-	{method: "GET", path: "/nodes/{node}/lxc/{vmid}/feature", onNode: true, protected: true,
+	{
+		method: "GET", path: "/nodes/{node}/lxc/{vmid}/status/current", onNode: true, protected: true,
+		perm: need("/vms/{vmid}", "VM.Audit"), handler: containerStatus,
+	},
+	{
+		method: "GET", path: "/nodes/{node}/lxc/{vmid}/interfaces", onNode: true, protected: true,
+		perm: need("/vms/{vmid}", "VM.Audit"), handler: containerInterfaces,
+	},
+	{
+		method: "GET", path: "/nodes/{node}/lxc/{vmid}/feature", onNode: true, protected: true,
 		perm: need("/vms/{vmid}", "VM.Audit"), props: props{
 			"feature": enum("snapshot", "clone", "copy").need(), "snapname": format("pve-configid").atMost(40),
-		}, handler: containerFeature},
-	{method: "GET", path: "/nodes/{node}/lxc/{vmid}/rrddata", protected: true, perm: need("/vms/{vmid}", "VM.Audit"),
+		}, handler: containerFeature,
+	},
+	{
+		method: "GET", path: "/nodes/{node}/lxc/{vmid}/rrddata", protected: true, perm: need("/vms/{vmid}", "VM.Audit"),
 		props: props{
 			"timeframe": enum("hour", "day", "week", "month", "year", "decade").need(), "cf": enum("AVERAGE", "MAX"),
-		}, handler: emptyList},
-	{method: "GET", path: "/nodes/{node}/lxc/{vmid}/firewall/options", onNode: true,
-		perm: need("/vms/{vmid}", "VM.Audit"), handler: emptyObject},
-	{method: "GET", path: "/nodes/{node}/lxc/{vmid}/firewall/rules", onNode: true,
-		perm: need("/vms/{vmid}", "VM.Audit"), handler: emptyList},
-	{method: "GET", path: "/nodes/{node}/qemu", onNode: true, protected: true, perm: everybody,
-		props: props{"full": boolean()}, handler: listVMs},
+		}, handler: emptyList,
+	},
+	{
+		method: "GET", path: "/nodes/{node}/lxc/{vmid}/firewall/options", onNode: true,
+		perm: need("/vms/{vmid}", "VM.Audit"), handler: emptyObject,
+	},
+	{
+		method: "GET", path: "/nodes/{node}/lxc/{vmid}/firewall/rules", onNode: true,
+		perm: need("/vms/{vmid}", "VM.Audit"), handler: emptyList,
+	},
+	{
+		method: "GET", path: "/nodes/{node}/qemu", onNode: true, protected: true, perm: everybody,
+		props: props{"full": boolean()}, handler: listVMs,
+	},
 }
 
 func emptyList(*call) (any, error)   { return []any{}, nil }

@@ -5,11 +5,17 @@ import (
 )
 
 var migrateRoutes = []route{
-	{method: "GET", path: "/nodes/{node}/lxc/{vmid}/migrate", onNode: true, perm: need("/vms/{vmid}", "VM.Migrate"),
-		props: props{"target": format("pve-node")}, handler: migrateInfo},
-	{method: "POST", path: "/nodes/{node}/lxc/{vmid}/migrate", onNode: true, protected: true, perm: need("/vms/{vmid}", "VM.Migrate"),
-		props: props{"target": format("pve-node").need(), "target-storage": str(), "online": boolean(), "restart": boolean(),
-			"timeout": integer(), "bwlimit": number().from("0")}, handler: migrateContainer},
+	{
+		method: "GET", path: "/nodes/{node}/lxc/{vmid}/migrate", onNode: true, perm: need("/vms/{vmid}", "VM.Migrate"),
+		props: props{"target": format("pve-node")}, handler: migrateInfo,
+	},
+	{
+		method: "POST", path: "/nodes/{node}/lxc/{vmid}/migrate", onNode: true, protected: true, perm: need("/vms/{vmid}", "VM.Migrate"),
+		props: props{
+			"target": format("pve-node").need(), "target-storage": str(), "online": boolean(), "restart": boolean(),
+			"timeout": integer(), "bwlimit": number().from("0"),
+		}, handler: migrateContainer,
+	},
 }
 
 func migrateInfo(c *call) (any, error) {

@@ -107,9 +107,11 @@ func nodeNetwork(c *call) (any, error) {
 			continue
 		}
 		b := bridges[name]
-		row := map[string]any{"iface": name, "type": "bridge", "active": 1, "autostart": 1, "priority": i + 3,
+		row := map[string]any{
+			"iface": name, "type": "bridge", "active": 1, "autostart": 1, "priority": i + 3,
 			"method": "manual", "method6": "manual", "families": []string{"inet"}, "bridge_fd": "0", "bridge_stp": "off",
-			"bridge_ports": "", "mtu": fmt.Sprint(b.MTU)}
+			"bridge_ports": "", "mtu": fmt.Sprint(b.MTU),
+		}
 		if b.Address != "" {
 			row["method"], row["cidr"] = "static", b.Address
 		}

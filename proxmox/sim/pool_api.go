@@ -11,19 +11,24 @@ import (
 var (
 	poolAllocate  = need("/pool/{poolid}", "Pool.Allocate")
 	poolListProps = props{"poolid": format("pve-poolid"), "type": enum("qemu", "lxc", "storage").with("poolid")}
-	poolProps     = props{"poolid": format("pve-poolid").need(), "comment": str(), "vms": format("pve-vmid-list"),
-		"storage": format("pve-storage-id-list"), "allow-move": boolean(), "delete": boolean()}
+	poolProps     = props{
+		"poolid": format("pve-poolid").need(), "comment": str(), "vms": format("pve-vmid-list"),
+		"storage": format("pve-storage-id-list"), "allow-move": boolean(), "delete": boolean(),
+	}
 	poolIDProps = props{"poolid": format("pve-poolid").need()}
 )
 
 var poolRoutes = []route{
 	{method: "GET", path: "/pools", perm: everybody, props: poolListProps, handler: listPools},
 	{method: "POST", path: "/pools", protected: true, perm: poolAllocate, props: props{
-		"poolid": format("pve-poolid").need(), "comment": str()}, handler: locked("create pool failed", createPool)},
+		"poolid": format("pve-poolid").need(), "comment": str(),
+	}, handler: locked("create pool failed", createPool)},
 	{method: "PUT", path: "/pools", protected: true, perm: poolAllocate, props: poolProps, handler: locked("update pools failed", updatePool)},
 	{method: "DELETE", path: "/pools", protected: true, perm: poolAllocate, props: poolIDProps, handler: locked("delete pool failed", deletePool)},
-	{method: "GET", path: "/pools/{poolid}", perm: need("/pool/{poolid}", "Pool.Audit"), props: props{"type": enum("qemu", "lxc", "storage")},
-		handler: getPool},
+	{
+		method: "GET", path: "/pools/{poolid}", perm: need("/pool/{poolid}", "Pool.Audit"), props: props{"type": enum("qemu", "lxc", "storage")},
+		handler: getPool,
+	},
 	{method: "PUT", path: "/pools/{poolid}", protected: true, perm: poolAllocate, props: poolProps, handler: locked("update pools failed", updatePool)},
 	{method: "DELETE", path: "/pools/{poolid}", protected: true, perm: poolAllocate, handler: locked("delete pool failed", deletePool)},
 }
@@ -87,9 +92,11 @@ func (c *call) poolRow() (map[string]any, error) {
 	}
 	for _, id := range p.Storage {
 		if cfg := c.sim.st.Storages[id]; cfg != nil && (kind == "" || kind == "storage") {
-			members = append(members, map[string]any{"id": "storage/" + c.node + "/" + id, "storage": id, "node": c.node,
+			members = append(members, map[string]any{
+				"id": "storage/" + c.node + "/" + id, "storage": id, "node": c.node,
 				"type": "storage", "plugintype": cfg.Type, "status": "available", "shared": flag(cfg.isShared()),
-				"content": cfg.contentText(), "maxdisk": cfg.total(), "disk": c.sim.usedBytes(id)})
+				"content": cfg.contentText(), "maxdisk": cfg.total(), "disk": c.sim.usedBytes(id),
+			})
 		}
 	}
 	row := map[string]any{"poolid": c.str("poolid"), "members": members}

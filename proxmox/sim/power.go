@@ -10,18 +10,30 @@ import (
 var powerMgmt = need("/vms/{vmid}", "VM.PowerMgmt")
 
 var powerRoutes = []route{
-	{method: "POST", path: "/nodes/{node}/lxc/{vmid}/status/start", onNode: true, protected: true, perm: powerMgmt,
-		props: props{"skiplock": boolean(), "debug": boolean()}, handler: startContainer},
-	{method: "POST", path: "/nodes/{node}/lxc/{vmid}/status/stop", onNode: true, protected: true, perm: powerMgmt,
-		props: props{"skiplock": boolean(), "overrule-shutdown": boolean()}, handler: stopContainer},
-	{method: "POST", path: "/nodes/{node}/lxc/{vmid}/status/shutdown", onNode: true, protected: true, perm: powerMgmt,
-		props: props{"timeout": integer().from("0"), "forceStop": boolean()}, handler: shutdownContainer},
-	{method: "POST", path: "/nodes/{node}/lxc/{vmid}/status/reboot", onNode: true, protected: true, perm: powerMgmt,
-		props: props{"timeout": integer().from("0")}, handler: rebootContainer},
-	{method: "POST", path: "/nodes/{node}/lxc/{vmid}/status/suspend", onNode: true, protected: true, perm: powerMgmt,
-		handler: suspendContainer},
-	{method: "POST", path: "/nodes/{node}/lxc/{vmid}/status/resume", onNode: true, protected: true, perm: powerMgmt,
-		handler: resumeContainer},
+	{
+		method: "POST", path: "/nodes/{node}/lxc/{vmid}/status/start", onNode: true, protected: true, perm: powerMgmt,
+		props: props{"skiplock": boolean(), "debug": boolean()}, handler: startContainer,
+	},
+	{
+		method: "POST", path: "/nodes/{node}/lxc/{vmid}/status/stop", onNode: true, protected: true, perm: powerMgmt,
+		props: props{"skiplock": boolean(), "overrule-shutdown": boolean()}, handler: stopContainer,
+	},
+	{
+		method: "POST", path: "/nodes/{node}/lxc/{vmid}/status/shutdown", onNode: true, protected: true, perm: powerMgmt,
+		props: props{"timeout": integer().from("0"), "forceStop": boolean()}, handler: shutdownContainer,
+	},
+	{
+		method: "POST", path: "/nodes/{node}/lxc/{vmid}/status/reboot", onNode: true, protected: true, perm: powerMgmt,
+		props: props{"timeout": integer().from("0")}, handler: rebootContainer,
+	},
+	{
+		method: "POST", path: "/nodes/{node}/lxc/{vmid}/status/suspend", onNode: true, protected: true, perm: powerMgmt,
+		handler: suspendContainer,
+	},
+	{
+		method: "POST", path: "/nodes/{node}/lxc/{vmid}/status/resume", onNode: true, protected: true, perm: powerMgmt,
+		handler: resumeContainer,
+	},
 }
 
 // isRunning is LXC.pm, check_running: of the container on the call's node, which need not exist.

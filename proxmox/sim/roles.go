@@ -8,11 +8,13 @@ import (
 // privilegeGroups are Proxmox's privileges by area, and within it by who gets them in the built-in roles
 // (pve-access-control AccessControl.pm, $privgroups).
 var privilegeGroups = []struct{ area, root, admin, user, audit string }{
-	{"VM", "", "VM.Config.Disk VM.Config.CPU VM.Config.Memory VM.Config.Network VM.Config.HWType VM.Config.Options " +
-		"VM.Allocate VM.Clone VM.GuestAgent.Unrestricted VM.Migrate VM.Replicate VM.Snapshot VM.Snapshot.Rollback",
+	{
+		"VM", "", "VM.Config.Disk VM.Config.CPU VM.Config.Memory VM.Config.Network VM.Config.HWType VM.Config.Options " +
+			"VM.Allocate VM.Clone VM.GuestAgent.Unrestricted VM.Migrate VM.Replicate VM.Snapshot VM.Snapshot.Rollback",
 		"VM.Config.CDROM VM.Config.Cloudinit VM.Console VM.Backup VM.GuestAgent.FileRead VM.GuestAgent.FileSystemMgmt " +
 			"VM.GuestAgent.FileWrite VM.PowerMgmt",
-		"VM.Audit VM.GuestAgent.Audit"},
+		"VM.Audit VM.GuestAgent.Audit",
+	},
 	{"Sys", "Sys.PowerMgmt Sys.Modify Sys.Incoming Sys.AccessNetwork", "Sys.Console Sys.Syslog", "", "Sys.Audit"},
 	{"Datastore", "", "Datastore.Allocate Datastore.AllocateTemplate", "Datastore.AllocateSpace", "Datastore.Audit"},
 	{"SDN", "", "SDN.Allocate SDN.Audit", "SDN.Use", "SDN.Audit"},

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // A snapshotter takes, deletes and rolls back to one snapshot, in the steps of pve-guest-common AbstractConfig.pm:
@@ -68,7 +69,7 @@ func (sn snapshotter) create(description string) error {
 		if derr := sn.delete(true, done); derr != nil {
 			sn.t.warnErr(derr)
 		}
-		return err
+		return &fault{status: 500, text: perlString(err) + "\n"} // Proxmox adds a newline to the one that is there
 	}
 	return sn.edit(func(_ *guest, c *conf) error { return sn.commit(c) })
 }
@@ -120,7 +121,7 @@ func (sn snapshotter) takeVolumes(snap section, done map[string]bool) error {
 			return dief("volume '%s' does not exist", m.volume)
 		}
 		if slices.Contains(v.Snapshots, sn.name) {
-			return dief("snapshot '%s' already exists on '%s'", sn.name, m.volume)
+			return sn.sim().snapshotError(m.volume, sn.name, "exists")
 		}
 		v.Snapshots = append(v.Snapshots, sn.name)
 		sn.sim().store.touch()
@@ -246,7 +247,7 @@ func (sn snapshotter) dropVolume(m *mount) error {
 	}
 	v := sn.sim().st.Volumes[m.volume]
 	if v == nil || !slices.Contains(v.Snapshots, sn.name) {
-		return dief("could not find any snapshots to destroy; check snapshot names.")
+		return sn.sim().snapshotError(m.volume, sn.name, "missing")
 	}
 	v.Snapshots = slices.DeleteFunc(v.Snapshots, func(n string) bool { return n == sn.name })
 	sn.sim().store.touch()
@@ -308,6 +309,9 @@ func (sn snapshotter) rollback() error {
 			return err
 		}
 		mounts = slices.Collect(snap.mounts())
+		if err := sn.dropReplication(mounts); err != nil {
+			return err
+		}
 		for _, m := range mounts {
 			if err := sn.rollbackPossible(m); err != nil {
 				return err
@@ -360,6 +364,53 @@ func (sn snapshotter) rollbackTo(c *conf) (section, error) {
 		return section{}, sn.missing()
 	}
 	return snap, nil
+}
+
+// replicationPrefix begins the names of snapshots that replication takes.
+const replicationPrefix = "__replicate_"
+
+// dropReplication removes the snapshots of replication that are in the way; any other in the way is an error
+// ($rollback_remove_replication_snapshots).
+func (sn snapshotter) dropReplication(mounts []*mount) error {
+	removed := false
+	for _, m := range mounts {
+		v := sn.sim().st.Volumes[m.volume]
+		blockers := sn.blockers(v, m)
+		if !slices.ContainsFunc(blockers, isReplication) {
+			continue
+		}
+		for _, b := range blockers {
+			if !isReplication(b) {
+				return sn.rollbackPossible(m)
+			}
+			sn.t.print(fmt.Sprintf("WARN: removing replication snapshot '%s@%s'", m.volume, b))
+			if err := sn.sim().storageOp(sn.t, "destroy "+m.volume+"@"+b); err != nil {
+				return err
+			}
+			v.Snapshots = slices.DeleteFunc(v.Snapshots, func(n string) bool { return n == b })
+			removed = true
+		}
+	}
+	if removed {
+		sn.t.print(fmt.Sprintf("WARN: you shouldn't remove '%s' before running the next replication!", sn.name))
+		sn.sim().store.touch()
+	}
+	return nil
+}
+
+func isReplication(name string) bool { return strings.HasPrefix(name, replicationPrefix) }
+
+// blockers are the snapshots of a volume that are newer, where the storage takes back only the newest.
+func (sn snapshotter) blockers(v *Volume, m *mount) []string {
+	n, err := sn.sim().parseVolume(m.volume)
+	if err != nil || v == nil || !storageKinds[sn.sim().st.Storages[n.storage].Type].newest {
+		return nil
+	}
+	i := slices.Index(v.Snapshots, sn.name)
+	if i < 0 {
+		return nil
+	}
+	return slices.Clone(v.Snapshots[i+1:])
 }
 
 // rollbackPossible asks the storage: some take back only their newest snapshot (volume_rollback_is_possible).

@@ -12,14 +12,22 @@ var snapshotRoutes = []route{
 		"snapname": format("pve-configid").atMost(40).need(), "description": str(),
 	}, handler: createSnapshot},
 	{method: "GET", path: snapshotPath + "/{snapname}", onNode: true, perm: everybody, handler: index("cmd", "rollback", "config")},
-	{method: "DELETE", path: snapshotPath + "/{snapname}", onNode: true, protected: true, perm: vmSnapshot,
-		props: props{"force": boolean()}, handler: deleteSnapshot},
-	{method: "POST", path: snapshotPath + "/{snapname}/rollback", onNode: true, protected: true,
-		perm: needAny("/vms/{vmid}", "VM.Snapshot", "VM.Snapshot.Rollback"), props: props{"start": boolean()}, handler: rollbackSnapshot},
-	{method: "GET", path: snapshotPath + "/{snapname}/config", onNode: true,
-		perm: needAny("/vms/{vmid}", "VM.Snapshot", "VM.Snapshot.Rollback", "VM.Audit"), handler: getSnapshotConfig},
-	{method: "PUT", path: snapshotPath + "/{snapname}/config", onNode: true, protected: true, perm: vmSnapshot,
-		props: props{"description": str()}, handler: putSnapshotConfig},
+	{
+		method: "DELETE", path: snapshotPath + "/{snapname}", onNode: true, protected: true, perm: vmSnapshot,
+		props: props{"force": boolean()}, handler: deleteSnapshot,
+	},
+	{
+		method: "POST", path: snapshotPath + "/{snapname}/rollback", onNode: true, protected: true,
+		perm: needAny("/vms/{vmid}", "VM.Snapshot", "VM.Snapshot.Rollback"), props: props{"start": boolean()}, handler: rollbackSnapshot,
+	},
+	{
+		method: "GET", path: snapshotPath + "/{snapname}/config", onNode: true,
+		perm: needAny("/vms/{vmid}", "VM.Snapshot", "VM.Snapshot.Rollback", "VM.Audit"), handler: getSnapshotConfig,
+	},
+	{
+		method: "PUT", path: snapshotPath + "/{snapname}/config", onNode: true, protected: true, perm: vmSnapshot,
+		props: props{"description": str()}, handler: putSnapshotConfig,
+	},
 }
 
 // listSnapshots is pve-container API2/LXC/Snapshot.pm, list.

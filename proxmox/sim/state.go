@@ -213,8 +213,10 @@ func (u *User) UnmarshalYAML(n *yaml.Node) error {
 		if u.Tokens == nil {
 			u.Tokens = map[string]*Token{}
 		}
-		u.Tokens[name] = &Token{PrivSep: t.PrivSep == nil || *t.PrivSep, Secret: proxmox.Secret(t.Secret),
-			Comment: t.Comment, Expire: t.Expire}
+		u.Tokens[name] = &Token{
+			PrivSep: t.PrivSep == nil || *t.PrivSep, Secret: proxmox.Secret(t.Secret),
+			Comment: t.Comment, Expire: t.Expire,
+		}
 	}
 	return nil
 }

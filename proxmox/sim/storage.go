@@ -32,15 +32,23 @@ var storageKinds = map[string]*storageKind{
 	"nfs":    {label: "directory", files: true, shared: true, features: fileFeatures},
 	"cifs":   {label: "directory", files: true, shared: true, features: fileFeatures},
 	"cephfs": {label: "directory", files: true, shared: true, features: fileFeatures},
-	"btrfs": {label: "directory", files: true, features: map[string]string{"snapshot": "cs", "clone": "cbs",
-		"template": "c", "copy": "cbs", "sparseinit": "cb", "rename": "c"}},
-	"zfspool": {label: "zfs", newest: true, linked: true, features: map[string]string{"snapshot": "cs", "clone": "b",
-		"template": "c", "copy": "cb", "sparseinit": "cb", "replicate": "cb", "rename": "c"}},
+	"btrfs": {label: "directory", files: true, features: map[string]string{
+		"snapshot": "cs", "clone": "cbs",
+		"template": "c", "copy": "cbs", "sparseinit": "cb", "rename": "c",
+	}},
+	"zfspool": {label: "zfs", newest: true, linked: true, features: map[string]string{
+		"snapshot": "cs", "clone": "b",
+		"template": "c", "copy": "cb", "sparseinit": "cb", "replicate": "cb", "rename": "c",
+	}},
 	"lvm": {label: "lvm", thick: true, created: "Logical volume", features: map[string]string{"copy": "cb", "rename": "c"}},
-	"lvmthin": {label: "lvm", created: "Logical volume", features: map[string]string{"snapshot": "c", "clone": "bs",
-		"template": "c", "copy": "cbs", "sparseinit": "cb", "rename": "c"}},
-	"rbd": {label: "rbd", shared: true, linked: true, features: map[string]string{"snapshot": "cs", "clone": "bs",
-		"template": "c", "copy": "cbs", "sparseinit": "cb", "rename": "c"}},
+	"lvmthin": {label: "lvm", created: "Logical volume", features: map[string]string{
+		"snapshot": "c", "clone": "bs",
+		"template": "c", "copy": "cbs", "sparseinit": "cb", "rename": "c",
+	}},
+	"rbd": {label: "rbd", shared: true, linked: true, features: map[string]string{
+		"snapshot": "cs", "clone": "bs",
+		"template": "c", "copy": "cbs", "sparseinit": "cb", "rename": "c",
+	}},
 	"pbs": {label: "pbs", shared: true, noVolume: true},
 }
 
@@ -58,6 +66,32 @@ func (s *Sim) storageOp(t *task, op string) error {
 		runtime.Goexit()
 	}
 	return dief("%s", strings.TrimSuffix(err.Error(), "\n"))
+}
+
+// snapshotError is what the tool of a storage says of a snapshot that exists already, or is missing.
+func (s *Sim) snapshotError(volid, snapshot, what string) error {
+	id, name, _ := strings.Cut(volid, ":")
+	cfg := s.st.Storages[id]
+	exists := what == "exists"
+	switch {
+	case cfg.Type == "zfspool" && exists:
+		return dief("zfs error: cannot create snapshot '%s@%s': dataset already exists", volid, snapshot)
+	case cfg.Type == "zfspool":
+		return dief("zfs error: could not find any snapshots to destroy; check snapshot names.")
+	case cfg.Type == "lvmthin" && exists:
+		return dief("lvcreate snapshot '%s/snap_%s_%s' error:   Logical Volume \"snap_%s_%s\" already exists in volume group \"%s\"",
+			cfg.VGName, name, snapshot, name, snapshot, cfg.VGName)
+	case cfg.Type == "lvmthin":
+		return dief("lvremove snapshot '%s/snap_%s_%s' error:   Failed to find logical volume \"%s/snap_%s_%s\"",
+			cfg.VGName, name, snapshot, cfg.VGName, name, snapshot)
+	case cfg.Type == "rbd" && exists:
+		return dief("rbd snapshot '%s' error: rbd: failed to create snapshot: (17) File exists", name)
+	case cfg.Type == "rbd":
+		return dief("rbd snapshot '%s' error: rbd: failed to remove snapshot: (2) No such file or directory", snapshot)
+	case exists:
+		return dief("snapshot '%s' already exists on '%s'", snapshot, volid)
+	}
+	return dief("snapshot '%s' does not exist on '%s'", snapshot, volid)
 }
 
 // storage finds an entry of the storage configuration (Storage.pm, storage_config).

@@ -34,8 +34,10 @@ func (c *call) seesStorage(id string) bool {
 func (c *call) configRow(id string) map[string]any {
 	cfg := c.sim.st.Storages[id]
 	row := map[string]any{"storage": id, "type": cfg.Type, "content": cfg.contentText(), "digest": c.sim.storageDigest()}
-	for k, v := range map[string]string{"path": cfg.Path, "pool": cfg.Pool, "vgname": cfg.VGName, "thinpool": cfg.Thin,
-		"prune-backups": cfg.Prune, "nodes": strings.Join(cfg.Nodes, ",")} {
+	for k, v := range map[string]string{
+		"path": cfg.Path, "pool": cfg.Pool, "vgname": cfg.VGName, "thinpool": cfg.Thin,
+		"prune-backups": cfg.Prune, "nodes": strings.Join(cfg.Nodes, ","),
+	} {
 		if v != "" {
 			row[k] = v
 		}
@@ -80,8 +82,10 @@ func getStorageConfig(c *call) (any, error) {
 func (c *call) statusRow(id string) map[string]any {
 	cfg := c.sim.st.Storages[id]
 	enabled := !cfg.Disable && cfg.onNode(c.node)
-	row := map[string]any{"type": cfg.Type, "content": cfg.contentText(), "shared": flag(cfg.isShared()),
-		"enabled": flag(enabled), "active": flag(enabled), "total": int64(0), "used": int64(0), "avail": int64(0)}
+	row := map[string]any{
+		"type": cfg.Type, "content": cfg.contentText(), "shared": flag(cfg.isShared()),
+		"enabled": flag(enabled), "active": flag(enabled), "total": int64(0), "used": int64(0), "avail": int64(0),
+	}
 	if enabled {
 		total, used := cfg.total(), c.sim.usedBytes(id)
 		row["total"], row["used"], row["avail"] = total, used, total-used
@@ -142,9 +146,11 @@ func (c *call) storageResources() []map[string]any {
 			if !cfg.onNode(n) {
 				continue
 			}
-			row := map[string]any{"id": "storage/" + n + "/" + id, "storage": id, "node": n, "type": "storage",
+			row := map[string]any{
+				"id": "storage/" + n + "/" + id, "storage": id, "node": n, "type": "storage",
 				"plugintype": cfg.Type, "status": "available", "shared": flag(cfg.isShared()), "content": cfg.contentText(),
-				"maxdisk": cfg.total(), "disk": c.sim.usedBytes(id)}
+				"maxdisk": cfg.total(), "disk": c.sim.usedBytes(id),
+			}
 			rows = append(rows, row)
 		}
 	}

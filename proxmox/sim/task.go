@@ -94,8 +94,10 @@ func (t *task) run(fn func(*task) error) {
 
 // subCall is a call of the API from inside a worker, by the same user and without a check of privileges.
 func (t *task) subCall(id proxmox.VMID) *call {
-	c := &call{ctx: context.Background(), sim: t.sim, user: t.call.user, node: t.call.node,
-		params: params{"vmid": {text: id.String()}, "node": {text: t.call.node}}}
+	c := &call{
+		ctx: context.Background(), sim: t.sim, user: t.call.user, node: t.call.node,
+		params: params{"vmid": {text: id.String()}, "node": {text: t.call.node}},
+	}
 	t.children = append(t.children, c)
 	return c
 }

@@ -40,8 +40,10 @@ func createTicket(c *call) (any, error) {
 	if owner, valid := c.sim.verifyTicket(given); !ok && !(valid && (owner == name || owner == rootUser)) {
 		return nil, errLogin
 	}
-	out := map[string]any{"username": name, "ticket": c.sim.sign("PVE", name), "CSRFPreventionToken": c.sim.csrf(name),
-		"cap": c.capabilities(name)}
+	out := map[string]any{
+		"username": name, "ticket": c.sim.sign("PVE", name), "CSRFPreventionToken": c.sim.csrf(name),
+		"cap": c.capabilities(name),
+	}
 	if n := c.sim.st.Cluster.Name; n != nil && *n != "" && c.sim.access.has(name, "/", "Sys.Audit") {
 		out["clustername"] = *n
 	}
@@ -55,8 +57,10 @@ func (c *call) capabilities(user string) map[string]map[string]int {
 		"storage": {"Datastore.", "Permissions.Modify"}, "nodes": {"Sys.", "Permissions.Modify"},
 		"sdn": {"SDN.", "Permissions.Modify"}, "dc": {"Sys.Audit", "Sys.Modify", "SDN."}, "mapping": {"Mapping.", "Permissions.Modify"},
 	}
-	paths := map[string]string{"vms": "/vms", "access": "/access/groups", "storage": "/storage", "nodes": "/nodes",
-		"sdn": "/sdn", "dc": "/", "mapping": "/mapping"}
+	paths := map[string]string{
+		"vms": "/vms", "access": "/access/groups", "storage": "/storage", "nodes": "/nodes",
+		"sdn": "/sdn", "dc": "/", "mapping": "/mapping",
+	}
 	out := map[string]map[string]int{}
 	for area, prefixes := range areas {
 		out[area] = map[string]int{}

@@ -43,8 +43,10 @@ func (u update) apply(digest string) error {
 		return err
 	}
 	cf := g.conf.clone()
-	ch := &change{sim: s, guest: g, conf: cf, running: g.running, modified: map[string]bool{}, errs: map[string]string{},
-		warn: func(text string) { s.warn("%s", text) }}
+	ch := &change{
+		sim: s, guest: g, conf: cf, running: g.running, modified: map[string]bool{}, errs: map[string]string{},
+		warn: func(text string) { s.warn("%s", text) },
+	}
 	if err := ch.stage(u.set, u.delete, u.revert); err != nil {
 		return err
 	}

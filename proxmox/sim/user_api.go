@@ -23,8 +23,10 @@ var selfOrModify = permission{check: func(c *call) error {
 var tokenProps = props{"comment": str(), "expire": integer().from("0"), "privsep": boolean()}
 
 var userRoutes = []route{
-	{method: "GET", path: "/access/users", protected: true, perm: everybody, props: props{"enabled": boolean(), "full": boolean()},
-		handler: listUsers},
+	{
+		method: "GET", path: "/access/users", protected: true, perm: everybody, props: props{"enabled": boolean(), "full": boolean()},
+		handler: listUsers,
+	},
 	{method: "GET", path: "/access/users/{userid}", perm: permission{check: func(c *call) error {
 		return c.sim.access.checkAny(c.user, "/access/groups", "User.Modify", "Sys.Audit")
 	}}, handler: getUser},
@@ -37,8 +39,10 @@ var userRoutes = []route{
 	{method: "DELETE", path: "/access/users/{userid}", protected: true, perm: userModify, handler: deleteUser},
 	{method: "GET", path: "/access/users/{userid}/token", perm: selfOrModify, handler: listTokens},
 	{method: "GET", path: "/access/users/{userid}/token/{tokenid}", perm: selfOrModify, handler: getToken},
-	{method: "POST", path: "/access/users/{userid}/token/{tokenid}", protected: true, perm: selfOrModify, props: tokenProps,
-		handler: postToken},
+	{
+		method: "POST", path: "/access/users/{userid}/token/{tokenid}", protected: true, perm: selfOrModify, props: tokenProps,
+		handler: postToken,
+	},
 	{method: "DELETE", path: "/access/users/{userid}/token/{tokenid}", protected: true, perm: selfOrModify, handler: deleteToken},
 }
 
@@ -95,8 +99,10 @@ func postUser(c *call) (any, error) {
 	if c.sim.st.Users[id] != nil {
 		return nil, dief("create user failed: user '%s' already exists", id)
 	}
-	c.sim.st.Users[id] = &User{Password: proxmox.Secret(c.str("password")), Comment: c.str("comment"),
-		Disabled: c.given("enable") && !c.on("enable")}
+	c.sim.st.Users[id] = &User{
+		Password: proxmox.Secret(c.str("password")), Comment: c.str("comment"),
+		Disabled: c.given("enable") && !c.on("enable"),
+	}
 	for _, g := range splitList(c.str("groups")) {
 		c.sim.st.Groups[g] = append(c.sim.st.Groups[g], id)
 	}

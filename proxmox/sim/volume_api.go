@@ -12,15 +12,21 @@ import (
 var volumeKeys = slices.Concat(mountKeys(), unusedKeys())
 
 var volumeRoutes = []route{
-	{method: "PUT", path: "/nodes/{node}/lxc/{vmid}/resize", onNode: true, protected: true, perm: needAny("/vms/{vmid}", privDisk),
-		props: props{"disk": enum(mountKeys()...).need(), "size": matching(`\+?[0-9]+(\.[0-9]+)?[KMGT]?`).need(),
-			"digest": str().atMost(40)}, handler: resizeVolume},
-	{method: "POST", path: "/nodes/{node}/lxc/{vmid}/move_volume", onNode: true, protected: true, perm: need("/vms/{vmid}", privDisk),
+	{
+		method: "PUT", path: "/nodes/{node}/lxc/{vmid}/resize", onNode: true, protected: true, perm: needAny("/vms/{vmid}", privDisk),
+		props: props{
+			"disk": enum(mountKeys()...).need(), "size": matching(`\+?[0-9]+(\.[0-9]+)?[KMGT]?`).need(),
+			"digest": str().atMost(40),
+		}, handler: resizeVolume,
+	},
+	{
+		method: "POST", path: "/nodes/{node}/lxc/{vmid}/move_volume", onNode: true, protected: true, perm: need("/vms/{vmid}", privDisk),
 		props: props{
 			"target-vmid": vmidParam(), "volume": enum(volumeKeys...).need(), "storage": format("pve-storage-id"),
 			"delete": boolean(), "digest": str().atMost(40), "bwlimit": number().from("0"),
 			"target-volume": enum(volumeKeys...), "target-digest": str().atMost(40),
-		}, handler: moveVolume},
+		}, handler: moveVolume,
+	},
 }
 
 // A resize is a volume on its way to a new size.
@@ -394,8 +400,10 @@ func (r reassignment) attach(t *task, to *guest, m *mount) error {
 	if isFamily(r.toKey, "unused") {
 		cf.values[r.toKey] = m.volume
 	} else {
-		ch := &change{sim: t.sim, guest: to, conf: cf, running: to.running, modified: map[string]bool{}, errs: map[string]string{},
-			warn: func(text string) { t.print(text) }}
+		ch := &change{
+			sim: t.sim, guest: to, conf: cf, running: to.running, modified: map[string]bool{}, errs: map[string]string{},
+			warn: func(text string) { t.print(text) },
+		}
 		if err := ch.stage(map[string]string{r.toKey: m.print()}, nil, nil); err != nil {
 			return err
 		}

@@ -182,8 +182,10 @@ func (d *dump) keep(t *task, g *guest, volid string, size int64) {
 	if err != nil {
 		t.warnErr(err)
 	}
-	s.st.Backups[volid] = &Backup{Size: Bytes(size), CTime: s.opts.Now().Unix(), Notes: d.notes(g),
-		Protected: truthy(d.set["protected"]), Node: d.call.node, Config: raw}
+	s.st.Backups[volid] = &Backup{
+		Size: Bytes(size), CTime: s.opts.Now().Unix(), Notes: d.notes(g),
+		Protected: truthy(d.set["protected"]), Node: d.call.node, Config: raw,
+	}
 	s.store.touch()
 	if d.set["notes-template"] != "" {
 		t.print("INFO: adding notes to backup")

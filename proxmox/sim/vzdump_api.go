@@ -2,7 +2,6 @@ package sim
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -34,12 +33,18 @@ func vzdumpProps(own props) props {
 }
 
 var vzdumpRoutes = []route{
-	{method: "POST", path: "/nodes/{node}/vzdump", onNode: true, protected: true, perm: everybody,
-		props: vzdumpProps(props{"node": format("pve-node"), "job-id": str().atMost(256), "stdout": boolean()}), handler: vzdump},
-	{method: "GET", path: "/nodes/{node}/vzdump/defaults", onNode: true, perm: everybody, props: props{"storage": format("pve-storage-id")},
-		handler: emptyObject},
-	{method: "GET", path: "/nodes/{node}/vzdump/extractconfig", onNode: true, protected: true, perm: everybody,
-		props: props{"volume": str().need()}, handler: extractConfig},
+	{
+		method: "POST", path: "/nodes/{node}/vzdump", onNode: true, protected: true, perm: everybody,
+		props: vzdumpProps(props{"node": format("pve-node"), "job-id": str().atMost(256), "stdout": boolean()}), handler: vzdump,
+	},
+	{
+		method: "GET", path: "/nodes/{node}/vzdump/defaults", onNode: true, perm: everybody, props: props{"storage": format("pve-storage-id")},
+		handler: emptyObject,
+	},
+	{
+		method: "GET", path: "/nodes/{node}/vzdump/extractconfig", onNode: true, protected: true, perm: everybody,
+		props: props{"volume": str().need()}, handler: extractConfig,
+	},
 }
 
 // checkBackupOptions is pve-manager API2/Backup.pm, assert_param_permission_common.
@@ -195,4 +200,4 @@ func (d *dump) notes(g *guest) string {
 		"{{cluster}}", name, `\n`, "\n", `\\`, `\`).Replace(d.set["notes-template"])
 }
 
-func stamp(s *Sim) string { return fmt.Sprintf("%s", s.opts.Now().Format("2006-01-02 15:04:05")) }
+func stamp(s *Sim) string { return s.opts.Now().Format("2006-01-02 15:04:05") }
