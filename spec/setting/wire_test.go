@@ -185,8 +185,8 @@ func TestParseValues(t *testing.T) {
 	if diff := cmp.Diff(want, live); diff != "" {
 		t.Errorf("live (-want +got):\n%s", diff)
 	}
-	_, err = setting.Container.ParseValues(proxmox.Values{"cores": "two", "net0": "bridge=vmbr0", "mp0": "local:1,mp=/a,colour=red"})
-	for _, part := range []string{`cores: "two"`, `net0: "bridge=vmbr0" has no name`, `mp0: "local:1,mp=/a,colour=red" unknown part "colour"`} {
+	_, err = setting.Container.ParseValues(proxmox.Values{"cores": "two", "net0": "bridge=vmbr0", "mp0": "local:1,mp=/a,colour=red", "mp1": "mp=/a,size=1G"})
+	for _, part := range []string{`cores: "two"`, `mp1: "mp=/a,size=1G" has no volume`, `net0: "bridge=vmbr0" has no name`, `mp0: "local:1,mp=/a,colour=red" unknown part "colour"`} {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("got %v, want %s in it", err, part)
 		}
