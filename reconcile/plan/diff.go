@@ -15,6 +15,9 @@ type edit struct {
 	key    string // Proxmox's key
 	value  string // of a set
 	size   setting.Bytes
+	// undo says that a value is pending, which a delete would leave: Proxmox would drop what is in force and
+	// then put the pending value in its place (pve-guest-common AbstractConfig.pm, add_to_pending_delete).
+	undo bool
 }
 
 type editKind int
@@ -54,7 +57,10 @@ func diff(want setting.Record, have *Observed, f setting.Facts, ignore []string)
 	return d.edits
 }
 
-func (d *differ) add(e edit) { d.edits = append(d.edits, e) }
+func (d *differ) add(e edit) {
+	_, e.undo = d.have.Config.Pending[e.key]
+	d.edits = append(d.edits, e)
+}
 
 // row compares a setting with one key.
 func (d *differ) row(row setting.Row) {
