@@ -76,6 +76,13 @@ With --sandbox everything runs against an embedded simulator, with no Proxmox at
 		SilenceErrors: true, SilenceUsage: true,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			s.colour = flagText(cmd, "color")
+			if !slices.Contains([]string{"auto", "always", "never"}, s.colour) {
+				return fmt.Errorf("--color %q is none of auto, always, never", s.colour)
+			}
+			return nil
+		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.SetFlagErrorFunc(flagError)

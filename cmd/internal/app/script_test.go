@@ -59,7 +59,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup:               setUp,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": code, "edit": edit, "api": api, "synced": synced, "waitfor": waitFor,
+			"code": code, "edit": edit, "api": api, "synced": synced, "waitfor": waitFor, "endpoint": endpoint,
 		},
 	})
 }
@@ -152,4 +152,17 @@ func waitFor(ts *testscript.TestScript, neg bool, args []string) {
 		text, _ := os.ReadFile(ts.MkAbs(args[0]))
 		return bytes.Contains(text, []byte(args[1]))
 	}, "%s never held %q", args[0], args[1])
+}
+
+// endpoint FILE waits until tend simulate, whose output is the file, listens, and sets $ENDPOINT and $FINGERPRINT.
+func endpoint(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: endpoint FILE")
+	}
+	waitFor(ts, false, []string{args[0], "\ntend plan"})
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		if f := strings.Fields(line); len(f) == 2 && (f[0] == "endpoint" || f[0] == "fingerprint") {
+			ts.Setenv(strings.ToUpper(f[0]), f[1])
+		}
+	}
 }
