@@ -20,11 +20,12 @@ func (c *computation) change(w *spec.Container, have *Observed) {
 	edits := diff(c.settings(w), have, facts, w.Lifecycle.Ignore)
 	edits = c.possible(w, edits)
 	lane := Lane{Ref: have.Ref, Name: w.Name, Action: Change, Base: have.Config}
-	if stop {
-		lane.Steps = append(lane.Steps, Step{Op: Shutdown{shutdownTimeout}, Effect: setting.Restart, Cause: "state: stopped"})
-	}
 	for _, e := range edits {
 		lane.Changes = append(lane.Changes, e.change)
+	}
+	if stop {
+		lane.Steps, edits = revertFirst(edits, have)
+		lane.Steps = append(lane.Steps, Step{Op: Shutdown{shutdownTimeout}, Effect: setting.Restart, Cause: "state: stopped"})
 	}
 	lane.Steps = append(lane.Steps, settingSteps(edits, have)...)
 	if s := c.power(w, have, facts, edits); s != nil {
@@ -40,6 +41,28 @@ func (c *computation) change(w *spec.Container, have *Observed) {
 		lane.Effect = max(lane.Effect, s.Effect)
 	}
 	c.plan.Lanes = append(c.plan.Lanes, lane)
+}
+
+// revertFirst drops what is pending for keys that are edited, before the stop of the container would put it in
+// force: the edits were computed on what is in force now, and some values only root@pam may take away again.
+func revertFirst(edits []edit, have *Observed) (steps []Step, rest []edit) {
+	op, step := SetConfig{Set: proxmox.Values{}}, Step{Cause: "drops what is pending before the stop puts it in force"}
+	for _, e := range edits {
+		if have.pending(e.key) && !slices.Contains(op.Revert, e.key) {
+			op.Revert = append(op.Revert, e.key)
+		}
+		if e.kind == editRevert {
+			step.Why = append(step.Why, e.change)
+			continue
+		}
+		e.undo = false
+		rest = append(rest, e)
+	}
+	if len(op.Revert) == 0 {
+		return nil, rest
+	}
+	step.Op = op
+	return []Step{step}, rest
 }
 
 // possible moves the edits that Proxmox or the policy refuses to the blocked ones.
