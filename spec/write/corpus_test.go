@@ -72,7 +72,7 @@ func observe(t testing.TB, sources []write.Source, style setting.TagStyle, owned
 		if owned {
 			tag := func(v proxmox.Values) {
 				tags := setting.Words(v["tags"])
-				if !slices.ContainsFunc(tags, func(s string) bool { return strings.EqualFold(s, "tend") }) {
+				if !slices.ContainsFunc(tags, func(s string) bool { return s == "tend" || !style.CaseSensitive && strings.EqualFold(s, "tend") }) {
 					tags = append(tags, "tend")
 				}
 				want, _ := setting.Tags.Want(tags, nil, setting.Facts{TagStyle: style}) // as Proxmox would store them
@@ -112,6 +112,9 @@ func inSync(t testing.TB, files map[string][]byte, sources []write.Source, style
 	after := plan.Compute(state, observe(t, sources, style, true), plan.Policy{})
 	for _, l := range after.Lanes {
 		for _, ch := range l.Changes {
+			if ch.Note == "pending already" {
+				continue
+			}
 			t.Errorf("%d %s: %s: %v → %v (%s)\n%v\n%s", l.Ref.ID, l.Name, ch.Label(), ch.Old, ch.New, ch.Note, sourceByID(sources, l.Ref.ID), join(files))
 		}
 		for _, s := range l.Steps {
@@ -135,6 +138,9 @@ func sourceByID(sources []write.Source, id proxmox.VMID) proxmox.Config {
 func join(files map[string][]byte) string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if len(files) > 4 && name != "cluster.yaml" {
+			continue
+		}
 		b.WriteString("-- " + name + " --\n")
 		b.Write(files[name])
 	}

@@ -47,6 +47,7 @@ func newGuest(s Source, o Options) *guest {
 	}
 	g.live = maps.Clone(next.Record)
 	g.ignoreDoubles(next)
+	g.ignoreDoubles(g.current)
 	g.keepSizes()
 	g.setTags()
 	if s.Template != "" {
@@ -58,19 +59,15 @@ func newGuest(s Source, o Options) *guest {
 
 // ignoreDoubles leaves families alone in which two members have one identity: a spec can name only one of
 // them.
-func (g *guest) ignoreDoubles(next setting.Live) {
+func (g *guest) ignoreDoubles(view setting.Live) {
 	for _, row := range setting.Container.Rows {
 		fam, ok := row.(*setting.Family)
 		if !ok {
 			continue
 		}
-		for _, id := range slices.Sorted(maps.Keys(next.Slots[fam.Path])) {
-			slot := next.Slots[fam.Path][id]
-			text, pending := g.src.Config.Pending[slot]
-			if !pending {
-				text = g.src.Config.Current[slot]
-			}
-			if real, _, err := fam.ParseMember(text); err == nil && real != id && !g.ignores(fam.Path) {
+		for _, id := range slices.Sorted(maps.Keys(view.Slots[fam.Path])) {
+			slot := view.Slots[fam.Path][id]
+			if real, double := strings.CutSuffix(id, " ("+slot+")"); double && !g.ignores(fam.Path) {
 				g.ignore(fam, fmt.Sprintf("there is a second %s %s, %s", fam.Label, real, slot))
 			}
 		}
@@ -143,10 +140,10 @@ func (g *guest) setTags() {
 	if v, ok := setting.Tags.Want(tags, nil, g.facts); ok {
 		tags = v.([]string)
 	}
-	all := len(tags)
-	tags = slices.DeleteFunc(slices.Clone(tags), func(t string) bool { return strings.EqualFold(t, g.o.Owner) })
-	g.owned = len(tags) < all
-	setting.Tags.Set(g.live, tags)
+	g.owned = slices.ContainsFunc(tags, func(t string) bool { return strings.EqualFold(t, g.o.Owner) })
+	setting.Tags.Set(g.live, slices.DeleteFunc(slices.Clone(tags), func(t string) bool {
+		return t == g.o.Owner || !g.o.TagStyle.CaseSensitive && strings.EqualFold(t, g.o.Owner)
+	}))
 }
 
 // asCreated turns the parameters of a create into what the container shall be: "storage:8" is a new volume of
