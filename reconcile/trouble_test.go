@@ -123,11 +123,13 @@ func TestEditedByHand(t *testing.T) {
 		want []string
 	}{
 		{
-			"another setting", proxmox.Update{Set: proxmox.Values{"cores": "1"}},
+			"another setting",
+			proxmox.Update{Set: proxmox.Values{"cores": "1"}},
 			[]string{"PUT /nodes/pve1/lxc/202/config", "PUT /nodes/pve1/lxc/202/config"},
 		},
 		{
-			"the same setting to the wanted value", proxmox.Update{Set: proxmox.Values{"memory": "1024"}},
+			"the same setting to the wanted value",
+			proxmox.Update{Set: proxmox.Values{"memory": "1024"}},
 			[]string{"PUT /nodes/pve1/lxc/202/config"},
 		},
 	}
