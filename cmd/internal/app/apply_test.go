@@ -144,8 +144,12 @@ func TestExamples(t *testing.T) {
 				code int
 				args []string
 			}{
-				{0, []string{"validate", path}}, {2, []string{"plan", box, path}}, {0, []string{"apply", "--yes", box, path}},
-				{0, []string{"plan", box, path}}, {0, []string{"status", box, path}}, {0, []string{"apply", box, path}},
+				{0, []string{"validate", path}},
+				{2, []string{"plan", box, path}},
+				{0, []string{"apply", "--yes", box, path}},
+				{0, []string{"plan", box, path}},
+				{0, []string{"status", box, path}},
+				{0, []string{"apply", box, path}},
 			} {
 				if code, out, errs := s.run(step.args...); code != step.code {
 					t.Fatalf("tend %s: exit code %d, want %d\n%s%s", strings.Join(step.args, " "), code, step.code, out, errs)

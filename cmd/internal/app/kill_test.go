@@ -52,10 +52,9 @@ containers:
 
 // A victim is the program, run against a simulator in this process over HTTPS, which kills it at a request.
 type victim struct {
-	t    *testing.T
-	sim  *sim.Sim
-	args []string
-	env  []string
+	t   *testing.T
+	sim *sim.Sim
+	env []string
 
 	at    func(sim.Call) bool // whether to kill at this call
 	after bool                // carry the call out, and lose its answer
