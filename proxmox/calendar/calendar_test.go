@@ -187,8 +187,8 @@ func TestClockChanges(t *testing.T) {
 			[]string{"05-04 23:05:00 +0830", "05-05 00:05:00 +0900", "05-05 00:45:00 +0900"},
 			[]string{"05-04 23:05:00 +0830", "05-05 00:45:00 +0900"},
 		},
-		// Days 1/20 go on to 41, the 10th, whether or not the clocks change on the 1st.
-		{"America/New_York", "*-1/20 *:30", "2026-10-22T12:00:00Z", []string{"11-21 00:30:00 -0500"}, nil},
+		// Days 1/16 go on to 33, the 2nd, whether or not the clocks change on the 1st.
+		{"America/New_York", "*-1/16 *:30", "2026-10-22T12:00:00Z", []string{"11-17 00:30:00 -0500"}, nil},
 		// Samoa left 30 December 2011 out.
 		{
 			"Pacific/Apia", "10:00", "2011-12-29T12:00:00Z",
