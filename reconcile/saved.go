@@ -53,6 +53,8 @@ type savedPolicy struct {
 	PruneMax   int  `json:"pruneMax"`
 	WindowOpen bool `json:"windowOpen"`
 	RestartAll bool `json:"restartAll"`
+
+	DestroyVolumes map[proxmox.VMID][]string `json:"destroyVolumes,omitempty"`
 }
 
 // ErrMoved is why a saved plan is refused: what it was made on is not what there is.

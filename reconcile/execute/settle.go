@@ -17,6 +17,7 @@ import (
 var workers = map[journal.Kind][]string{
 	journal.Create:   {"vzcreate"},
 	journal.Resize:   {"resize"},
+	journal.Move:     {"move_volume"},
 	journal.Start:    {"vzstart", "hastart"},
 	journal.Shutdown: {"vzshutdown", "hastop"},
 	journal.Reboot:   {"vzreboot"},

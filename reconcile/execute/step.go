@@ -101,6 +101,12 @@ func (l *lane) prepare(ctx context.Context, op plan.Op) (call, error) {
 		digest, err := l.digest(ctx)
 		p := proxmox.ResizeParams{Disk: op.Disk, Size: strconv.FormatInt(int64(op.Size), 10), Digest: digest}
 		return func(ctx context.Context) (proxmox.UPID, error) { return c.Resize(ctx, l.Ref, p) }, err
+	case plan.MoveVolume:
+		digest, err := l.digest(ctx)
+		p := proxmox.MoveParams{Volume: op.Disk, Storage: op.Storage, Digest: digest}
+		return func(ctx context.Context) (proxmox.UPID, error) { return c.MoveVolume(ctx, l.Ref, p) }, err
+	case plan.DestroyVolume:
+		return l.destroyVolume(ctx, op)
 	case plan.Start:
 		return func(ctx context.Context) (proxmox.UPID, error) { return c.Start(ctx, l.Ref) }, nil
 	case plan.Shutdown:
@@ -153,6 +159,8 @@ func kindOf(op plan.Op) journal.Kind {
 		return journal.Create
 	case plan.Resize:
 		return journal.Resize
+	case plan.MoveVolume:
+		return journal.Move
 	case plan.Start:
 		return journal.Start
 	case plan.Shutdown:

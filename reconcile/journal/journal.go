@@ -47,6 +47,7 @@ const (
 	Create    Kind = "create"
 	SetConfig Kind = "set config" // the one that has no task
 	Resize    Kind = "resize"
+	Move      Kind = "move"
 	Start     Kind = "start"
 	Shutdown  Kind = "shutdown"
 	Reboot    Kind = "reboot"

@@ -1,9 +1,9 @@
 package plan
 
 import (
+	"fmt"
 	"slices"
 
-	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/spec"
 	"github.com/felhom/tend/spec/setting"
 )
@@ -18,18 +18,23 @@ func (c *computation) change(w *spec.Container, have *Observed) {
 		TagStyle:     c.have.TagStyle,
 	}
 	edits := diff(c.settings(w), have, facts, w.Lifecycle.Ignore)
-	edits = c.possible(w, edits)
-	lane := Lane{Ref: have.Ref, Name: w.Name, Action: Change, Base: have.Config}
+	edits = append(edits, c.freed(w, have)...)
+	edits = c.possible(w, c.withoutRenames(w, edits))
+	c.unused(w, have, edits)
+	restart := c.mayRestart(w, have, facts, edits)
+	if !restart { // what needs one waits: a volume that is moved or, still mounted, would be freed
+		for i := range edits {
+			if facts.Running && edits[i].kind != editFree {
+				edits[i].frees = ""
+			}
+		}
+		edits = slices.DeleteFunc(edits, func(e edit) bool { return e.kind == editMove && facts.Running })
+	}
+	lane := Lane{Ref: have.Ref, Name: w.Name, Action: Change, Base: have.Config, Changes: changesOf(edits)}
 	if stop {
 		lane.Steps = append(lane.Steps, Step{Op: Shutdown{shutdownTimeout}, Effect: setting.Restart, Cause: "state: stopped"})
 	}
-	for _, e := range edits {
-		lane.Changes = append(lane.Changes, e.change)
-	}
-	lane.Steps = append(lane.Steps, settingSteps(edits, have)...)
-	if s := c.power(w, have, facts, edits); s != nil {
-		lane.Steps = append(lane.Steps, *s)
-	}
+	lane.Steps = append(lane.Steps, sorted(edits, have).steps(w, have, facts, restart)...)
 	if len(lane.Steps) == 0 {
 		if !slices.ContainsFunc(c.plan.Blocked, func(b Blocked) bool { return b.ID == w.ID }) {
 			c.plan.InSync++
@@ -38,6 +43,9 @@ func (c *computation) change(w *spec.Container, have *Observed) {
 	}
 	for _, s := range lane.Steps {
 		lane.Effect = max(lane.Effect, s.Effect)
+		if d, ok := s.Op.(DestroyVolume); ok {
+			lane.Frees = append(lane.Frees, d.Volume)
+		}
 	}
 	c.plan.Lanes = append(c.plan.Lanes, lane)
 }
@@ -60,9 +68,9 @@ func (c *computation) possible(w *spec.Container, edits []edit) []edit {
 		case e.change.Effect == setting.Refused:
 			b.Reason, b.Ways = refusal(e.change)
 		case e.kind == editAlloc:
-			if why, ways := c.cannotAllocate(w, e); why != "" {
-				b.Reason, b.Ways = why, ways
-			}
+			b.Reason, b.Ways = c.cannotAllocate(w, e)
+		case e.kind == editMove:
+			b.Reason, b.Ways = c.cannotHold(w.Node, e.value, 0)
 		}
 		if b.Reason == "" {
 			out = append(out, e)
@@ -75,14 +83,28 @@ func (c *computation) possible(w *spec.Container, edits []edit) []edit {
 
 func (c *computation) cannotAllocate(w *spec.Container, e edit) (why string, ways []string) {
 	r, _ := e.change.New.(setting.Record)
-	if _, exists := setting.Volume.Get(r); exists {
-		return "", nil
+	if v, exists := setting.Volume.Get(r); exists {
+		return foreignVolume(w, v)
 	}
 	storage, ok := setting.Storage.Get(r)
 	if !ok {
 		return "the spec does not say on which storage it shall lie", []string{"write storage and size"}
 	}
 	return c.cannotHold(w.Node, storage, setting.Size.Or(r, 0))
+}
+
+// foreignVolume says why a volume of another container is not mounted: Proxmox would do it, and then two
+// containers could write to one file system, and either could destroy it.
+func foreignVolume(w *spec.Container, volume string) (why string, ways []string) {
+	owner := setting.VolumeOwner(volume)
+	if owner == 0 || owner == w.ID {
+		return "", nil
+	}
+	return fmt.Sprintf("volume %s belongs to container %d", volume, owner), []string{
+		fmt.Sprintf("give it to this container first: take its mount out of %d and apply; then pct move-volume %d unusedN --target-vmid %d",
+			owner, owner, w.ID),
+		"mount a directory of the node in both, if they shall share it",
+	}
 }
 
 func refusal(ch setting.Change) (reason string, ways []string) {
@@ -92,111 +114,11 @@ func refusal(ch setting.Change) (reason string, ways []string) {
 		return "a volume cannot shrink: it has " + a.String() + ", the spec says " + b.String(),
 			[]string{"write size: " + a.Spec() + " or more", "mount a new, smaller volume and copy the data over"}
 	}
-	ways = []string{"write what is there: " + ch.Row.Text(old)}
-	if setting.Storage.Or(old, "") != setting.Storage.Or(new, "") && setting.SameSource(old, new) {
-		ways = append(ways, "move it by hand while the container is stopped: pct move-volume")
-	} else {
-		ways = append(ways, "take the mount out of the spec, apply, and add it anew: its volume is kept as unused")
+	if ch.Old == nil {
+		return ch.Note, nil
 	}
-	return ch.Note, ways
-}
-
-// settingSteps are the calls that carry edits, in an order in which each state between them is safe: what
-// protects volumes is lifted before they change and put back after; one new volume or one network change a
-// call, since Proxmox does not undo the first when the second fails (pve-container API2/LXC/Config.pm).
-func settingSteps(edits []edit, have *Observed) []Step {
-	var plain, protection, volumes, grows []edit
-	for _, e := range edits {
-		switch {
-		case e.kind == editGrow:
-			grows = append(grows, e)
-		case e.key == setting.Protection.PVE:
-			protection = append(protection, e)
-		case e.kind == editAlloc || e.kind == editNet:
-			volumes = append(volumes, e)
-		case isVolumeKey(e.key):
-			volumes = append(volumes, e)
-		case e.kind != editWait:
-			plain = append(plain, e)
-		}
+	return ch.Note, []string{
+		"write what is there: " + ch.Row.Text(old),
+		"take the mount out of the spec, apply, and add it anew: its volume is kept as unused",
 	}
-	protected := setting.Protection.Or(have.Current.Record, false)
-	lift := protected && slices.ContainsFunc(volumes, func(e edit) bool { return isVolumeKey(e.key) && e.kind != editWait })
-	var steps []Step
-	switch {
-	case lift && len(protection) == 0:
-		steps = append(steps, protect(false, "lifted for a change of volumes"))
-	case lift:
-		plain, protection = append(protection, plain...), nil
-	case protected || len(volumes) == 0:
-		plain, protection = append(plain, protection...), nil
-	}
-	steps = append(steps, configStep(plain)...)
-	steps = append(steps, volumeSteps(volumes)...)
-	for _, e := range grows {
-		steps = append(steps, Step{
-			Op: Resize{Disk: e.key, Size: e.size}, Effect: e.change.Effect, Access: e.change.Access, Why: []setting.Change{e.change},
-		})
-	}
-	if lift && len(protection) == 0 && !unprotects(edits) {
-		steps = append(steps, protect(true, "put back after the change of volumes"))
-	}
-	return append(steps, configStep(protection)...)
-}
-
-// unprotects reports whether the edits end the protection for good.
-func unprotects(edits []edit) bool {
-	return slices.ContainsFunc(edits, func(e edit) bool { return e.key == setting.Protection.PVE })
-}
-
-func isVolumeKey(key string) bool {
-	_, ok := setting.Mounts.Index(key)
-	return ok || key == setting.RootFS.PVE
-}
-
-func protect(on bool, cause string) Step {
-	return Step{Op: SetConfig{Set: proxmox.Values{setting.Protection.PVE: setting.Protection.FormatWire(on)}}, Cause: cause}
-}
-
-// volumeSteps puts all edits that allocate nothing and touch no network into one call, each other one into a
-// call of its own.
-func volumeSteps(edits []edit) []Step {
-	var together, alone []edit
-	for _, e := range edits {
-		switch e.kind {
-		case editWait:
-		case editAlloc, editNet:
-			alone = append(alone, e)
-		default:
-			together = append(together, e)
-		}
-	}
-	steps := configStep(together)
-	for _, e := range alone {
-		steps = append(steps, configStep([]edit{e})...)
-	}
-	return steps
-}
-
-// configStep is one call with all the given edits; none where there are none.
-func configStep(edits []edit) []Step {
-	if len(edits) == 0 {
-		return nil
-	}
-	op, step := SetConfig{Set: proxmox.Values{}}, Step{}
-	for _, e := range edits {
-		switch {
-		case e.kind == editRevert:
-			op.Revert = append(op.Revert, e.key)
-		case e.kind == editDelete || e.kind == editNet && e.value == "":
-			op.Delete = append(op.Delete, e.key)
-		default:
-			op.Set[e.key] = e.value
-		}
-		step.Why = append(step.Why, e.change)
-		step.Effect = max(step.Effect, e.change.Effect)
-		step.Access.Root = step.Access.Root || e.change.Access.Root
-	}
-	step.Op = op
-	return []Step{step}
 }

@@ -25,6 +25,9 @@ func Compute(want *spec.State, have *Live, pol Policy) *Plan {
 	slices.SortFunc(c.plan.Lanes, func(a, b Lane) int {
 		return cmp.Or(cmp.Compare(min(a.Action, 1), min(b.Action, 1)), cmp.Compare(a.Ref.ID, b.Ref.ID))
 	})
+	slices.SortFunc(c.plan.Unused, func(a, b UnusedVolume) int {
+		return cmp.Or(cmp.Compare(a.ID, b.ID), strings.Compare(a.Volume, b.Volume))
+	})
 	slices.SortStableFunc(c.plan.Blocked, func(a, b Blocked) int { return cmp.Compare(a.ID, b.ID) })
 	return c.plan
 }

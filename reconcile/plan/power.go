@@ -7,21 +7,12 @@ import (
 	"github.com/felhom/tend/spec/setting"
 )
 
-// power is the last step of a lane: a start, the restart that changes need, or nothing. A restart that is not
-// allowed now is blocked, while the changes themselves are made and wait.
-func (c *computation) power(w *spec.Container, have *Observed, f setting.Facts, edits []edit) *Step {
-	if setting.Template.Or(have.Current.Record, false) {
-		return nil
-	}
-	if !have.Running {
-		if w.Power != spec.Running {
-			return nil
-		}
-		return &Step{Op: Start{}, Cause: "state: running"}
-	}
-	need := slices.DeleteFunc(changesOf(edits), func(ch setting.Change) bool { return ch.Effect != setting.Restart })
-	if !f.Running || len(need) == 0 {
-		return nil
+// mayRestart reports whether a running container may be restarted for its edits. Where it needs a restart and
+// may not have it, that is blocked, while the changes themselves are made and wait.
+func (c *computation) mayRestart(w *spec.Container, have *Observed, f setting.Facts, edits []edit) bool {
+	need := needRestart(edits)
+	if !f.Running || len(need) == 0 || setting.Template.Or(have.Current.Record, false) {
+		return false
 	}
 	b := Blocked{ID: w.ID, Name: w.Name, What: "restart"}
 	switch {
@@ -36,15 +27,19 @@ func (c *computation) power(w *spec.Container, have *Observed, f setting.Facts, 
 	}
 	if b.Reason != "" {
 		c.block(b)
-		return nil
 	}
-	return &Step{Op: Reboot{shutdownTimeout}, Effect: setting.Restart, Why: need, Cause: labels(need)}
+	return b.Reason == ""
+}
+
+// needRestart are the changes that take effect when the container stops.
+func needRestart(edits []edit) []setting.Change {
+	return slices.DeleteFunc(changesOf(edits), func(ch setting.Change) bool { return ch.Effect != setting.Restart })
 }
 
 func changesOf(edits []edit) []setting.Change {
-	out := make([]setting.Change, len(edits))
-	for i, e := range edits {
-		out[i] = e.change
+	var out []setting.Change
+	for _, e := range edits {
+		out = append(out, e.change)
 	}
 	return out
 }
