@@ -16,6 +16,9 @@ type edit struct {
 	value  string // of a set; the storage of a move
 	size   setting.Bytes
 	frees  string // the volume that is destroyed once it is not mounted any more
+	// undo says that a value is pending, which a delete would leave: Proxmox would drop what is in force and
+	// then put the pending value in its place (pve-guest-common AbstractConfig.pm, add_to_pending_delete).
+	undo bool
 }
 
 type editKind int
@@ -59,7 +62,10 @@ func diff(want setting.Record, have *Observed, f setting.Facts, ignore []string)
 	return d.edits
 }
 
-func (d *differ) add(e edit) { d.edits = append(d.edits, e) }
+func (d *differ) add(e edit) {
+	_, e.undo = d.have.Config.Pending[e.key]
+	d.edits = append(d.edits, e)
+}
 
 // row compares a setting with one key.
 func (d *differ) row(row setting.Row) {

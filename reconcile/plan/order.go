@@ -126,18 +126,22 @@ func volumeSteps(edits []edit) []Step {
 	return steps
 }
 
-// configStep is one call with all the given edits; none where there are none.
-func configStep(edits []edit) []Step {
+// configStep is one call with all the given edits; none where there are none. A call before it drops pending
+// values that a delete would leave: Proxmox takes no delete and revert of a key together.
+func configStep(edits []edit) (steps []Step) {
 	if len(edits) == 0 {
 		return nil
 	}
-	op, step := SetConfig{Set: proxmox.Values{}}, Step{}
+	op, undo, step := SetConfig{Set: proxmox.Values{}}, SetConfig{Set: proxmox.Values{}}, Step{}
 	for _, e := range edits {
 		switch {
 		case e.kind == editRevert:
 			op.Revert = append(op.Revert, e.key)
 		case e.kind == editDelete || e.kind == editNet && e.value == "":
 			op.Delete = append(op.Delete, e.key)
+			if e.undo {
+				undo.Revert = append(undo.Revert, e.key)
+			}
 		default:
 			op.Set[e.key] = e.value
 		}
@@ -146,5 +150,8 @@ func configStep(edits []edit) []Step {
 		step.Access.Root = step.Access.Root || e.change.Access.Root
 	}
 	step.Op = op
-	return []Step{step}
+	if len(undo.Revert) > 0 {
+		steps = append(steps, Step{Op: undo, Cause: "drops a pending value, which a delete would leave"})
+	}
+	return append(steps, step)
 }

@@ -70,6 +70,7 @@ func (l *loader) decode(root entry, data []byte) {
 		return
 	}
 	value, _ = l.agree(root, value, nil)
+	root.forget()
 	m, ok := value.(map[string]any)
 	if !ok {
 		l.faultAt(root.place, nil, errors.New("is not a mapping: a spec begins with a key, such as containers"))

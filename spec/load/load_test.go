@@ -234,6 +234,7 @@ func TestHostile(t *testing.T) {
 		{"chain of anchors", chain(200) + ok, "nested more than 100 levels deep"},
 		{"a mapping as key", "? {a: b}\n: c", "a key must be a text"},
 		{"null as key", "~: a", "a key must be a text"},
+		{"millions of values", "containers: [" + strings.Repeat("a,", 2<<20) + "]", "a.yaml: holds more than 1048576 values"},
 		{"huge number", "containers: {web: {id: 100000000000000000000000000, node: a}}", "put it in quotes"},
 		{"alias of a key", "&k containers: {web: {id: 100, node: a, description: *k}}\nx: 1", "x: unknown field"},
 		{"unknown anchor", "containers:\n  web: *gone\n", "a.yaml:2:8: there is no anchor &gone above"},

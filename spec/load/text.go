@@ -26,6 +26,9 @@ func checkText(file string, data []byte) (spec.Place, error) {
 	case len(bytes.TrimSpace(data)) == 0:
 		return spec.Place{File: file}, errors.New("is empty: remove it, or write the spec into it (a file that was cut off looks the same)")
 	}
+	if n := values(data); n > maxValues {
+		return spec.Place{File: file}, fmt.Errorf("holds more than %d values: split it into several files", maxValues)
+	}
 	for i := 0; i < len(data); {
 		r, size := utf8.DecodeRune(data[i:])
 		switch {
@@ -37,6 +40,16 @@ func checkText(file string, data []byte) (spec.Place, error) {
 		i += size
 	}
 	return spec.Place{}, nil
+}
+
+// values is how many values a text holds at most: one for each mark that can begin one. Parsers take hundreds
+// of bytes for each, so that a small file of commas would take gigabytes.
+func values(data []byte) int {
+	n := bytes.Count(data, []byte("- "))
+	for _, mark := range ",:[{?" {
+		n += bytes.Count(data, []byte(string(mark)))
+	}
+	return n
 }
 
 // placeOf counts lines and columns, in characters, from 1.

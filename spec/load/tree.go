@@ -16,6 +16,7 @@ import (
 // Limits of a document.
 const (
 	maxDepth   = 100     // mappings and lists within one another
+	maxValues  = 1 << 20 // values of a file
 	maxAliased = 1 << 18 // values that come about by aliases, beyond those that are written
 )
 
@@ -54,6 +55,17 @@ func (e entry) find(path setting.Path) (place spec.Place, depth int) {
 		e, place, depth = next, next.place, depth+1
 	}
 	return place, depth
+}
+
+// forget lets go of the texts, once they are compared: the places are all that is still needed.
+func (e entry) forget() {
+	e.scalar = nil
+	for _, f := range e.fields {
+		f.forget()
+	}
+	for _, i := range e.items {
+		i.forget()
+	}
 }
 
 // A tree makes nodes. A fault that leaves no sense in the rest of the document, or no safe way to read it,

@@ -103,6 +103,10 @@ func (f *Field) layer() bool {
 func (f *Field) describe(row, owner setting.Row) {
 	i := row.Info()
 	f.Doc, f.Type, f.Default, f.Example, f.Required = i.Doc, i.Type, i.Default, i.Example, i.Required
+	// Plans speak of yes and no; here stands what is to be written.
+	if w, ok := map[string]string{"yes": "true", "no": "false"}[f.Default]; ok {
+		f.Default = w
+	}
 	switch {
 	case owner != nil:
 		f.Setting, f.PVE = true, strings.TrimSuffix(wireKey(owner)+": "+i.PVE, ": ")

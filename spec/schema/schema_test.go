@@ -299,7 +299,7 @@ func TestExplain(t *testing.T) {
   Allow the keyctl system call in an unprivileged container, as Docker needs.
 
   type      true or false
-  absent    no
+  absent    false
   change    restart (of a running container)
   by        root
   Proxmox   features: keyctl
@@ -325,7 +325,7 @@ func TestExplain(t *testing.T) {
   Mount read-only.
 
   type      true or false
-  absent    no
+  absent    false
   change    restart (of a running container)
   by        token
   Proxmox   mp[n]: ro

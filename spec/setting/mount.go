@@ -92,7 +92,7 @@ var (
 )
 
 var rootObject = Object{
-	Name: "root file system", DefaultKey: "volume", FromWire: volumeFromWire, ToWire: volumeToWire, Settle: settleVolume,
+	Name: "root file system", DefaultKey: "volume", Needs: "volume", FromWire: volumeFromWire, ToWire: volumeToWire, Settle: settleVolume,
 	Summary: volumeText,
 	Rows:    []Row{Storage, Size, Volume, HostPath, ReadOnly, ACL, IDMap, MountOptions, Quota, Replicate, Shared},
 }
@@ -107,7 +107,7 @@ var RootFS = Key[Record]{
 }
 
 var mountObject = Object{
-	Name: "mount", DefaultKey: "volume", FromWire: volumeFromWire, ToWire: volumeToWire, Settle: settleVolume,
+	Name: "mount", DefaultKey: "volume", Needs: "volume", FromWire: volumeFromWire, ToWire: volumeToWire, Settle: settleVolume,
 	Summary: volumeText,
 	Rows: []Row{
 		Storage, Size, Volume, HostPath, HostMount, HostMountPath, ReadOnly, Backup, ACL, IDMap, KeepAttrs,

@@ -17,6 +17,7 @@ type Object struct {
 	Name       string // what it describes, for error messages: "mount"
 	Rows       []Row
 	DefaultKey string // the sub-key that Proxmox writes without its name
+	Needs      string // the sub-key without which Proxmox's text means nothing; empty where there is none
 	// FromWire and ToWire convert between the parts as Proxmox writes them and as authors do, where one part
 	// says what authors say with several; nil where they are the same.
 	FromWire, ToWire func(Record) Record
@@ -139,6 +140,9 @@ func (o Object) Parse(s string) (Record, error) {
 			return nil, fmt.Errorf("%s: %w", kv.Key, err)
 		}
 		out[o.Rows[i].SpecPath()] = v
+	}
+	if value, _ := pairs.Get(o.Needs); o.Needs != "" && value == "" {
+		return nil, fmt.Errorf("has no %s", o.Needs)
 	}
 	if o.FromWire != nil {
 		out = o.FromWire(out)

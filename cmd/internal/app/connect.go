@@ -1,0 +1,105 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"regexp"
+
+	"github.com/spf13/cobra"
+
+	"github.com/felhom/tend/cmd/internal/config"
+	"github.com/felhom/tend/cmd/internal/sandbox"
+	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/proxmox/rest"
+)
+
+// A session is a connection to a cluster, or to the sandbox.
+type session struct {
+	transport proxmox.Transport
+	client    *proxmox.Client
+	config    *config.Config
+	log       *slog.Logger
+	target    string // what a person calls the other side
+	journal   string // its journal, a file
+	close     func()
+}
+
+// connectionFlags are those of verbs that talk to a cluster.
+func connectionFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	for _, row := range config.Settings() {
+		switch {
+		case row.Flag == "" || cmd.Root().PersistentFlags().Lookup(row.Flag) != nil:
+		case row.Name == config.LogLevel || row.Name == config.LogFormat:
+		case row.Name == config.Insecure:
+			f.Bool(row.Flag, false, row.Doc+" ("+row.Env+")")
+		default:
+			f.String(row.Flag, "", row.Doc+" ("+row.Env+")")
+		}
+	}
+}
+
+// sandboxFlag is that of verbs that can do without a cluster.
+func sandboxFlag(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.String("sandbox", "", "use the embedded simulator, with its state in FILE, in place of a cluster")
+	f.Lookup("sandbox").NoOptDefVal = sandbox.DefaultFile
+}
+
+// connect opens the session that flags, environment and file describe. It sends nothing.
+func (s *Streams) connect(cmd *cobra.Command) (*session, error) {
+	c, err := s.settings(cmd)
+	if err != nil {
+		return nil, err
+	}
+	log := s.logger(c)
+	if file := flagText(cmd, "sandbox"); file != "" {
+		if cmd.Flags().Changed("endpoint") {
+			return nil, errors.New("both --sandbox and --endpoint are given: leave one out")
+		}
+		return openSandbox(file, c, log)
+	}
+	if c.Endpoint == "" {
+		return nil, errors.New("no endpoint is given: name a node with --endpoint, TEND_ENDPOINT or endpoint: in the " +
+			"configuration file, or try things with --sandbox (tend doctor shows what was found where)")
+	}
+	if c.Token == "" {
+		return nil, fmt.Errorf("no API token is given for %s: name its file with --token-file or tokenFile: in the "+
+			"configuration file, or set TEND_TOKEN", c.Endpoint)
+	}
+	t, err := rest.New(rest.Options{
+		Endpoint: c.Endpoint, Token: c.Token, Fingerprint: c.Fingerprint, CAFile: c.CAFile, Insecure: c.Insecure, Logger: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &session{
+		transport: t, client: proxmox.NewClient(t), config: c, log: log, target: t.Endpoint(),
+		journal: filepath.Join(c.StateDir, safeName(t.Endpoint())+".journal"), close: t.Close,
+	}, nil
+}
+
+func openSandbox(file string, c *config.Config, log *slog.Logger) (*session, error) {
+	b, err := sandbox.Open(file, log)
+	if err != nil {
+		return nil, err
+	}
+	return &session{
+		transport: b.Transport(), client: proxmox.NewClient(b.Transport()), config: c, log: log,
+		target: "the sandbox " + file, journal: file + ".journal", close: b.Close,
+	}, nil
+}
+
+func flagText(cmd *cobra.Command, name string) string {
+	if f := cmd.Flags().Lookup(name); f != nil {
+		return f.Value.String()
+	}
+	return ""
+}
+
+var unsafeInName = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
+
+// safeName makes the name of a folder of an endpoint, so that two clusters have two journals.
+func safeName(endpoint string) string { return unsafeInName.ReplaceAllString(endpoint, "_") }

@@ -1,0 +1,33 @@
+package app
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/felhom/tend/cmd/internal/view"
+	"github.com/felhom/tend/spec/schema"
+)
+
+func newExplain(s *Streams) *cobra.Command {
+	return &cobra.Command{
+		Use:   "explain [FIELD]",
+		Short: "Explain a field of a spec",
+		Long: `Explain a field: what it is, what may be written, what its absence means, what a change of
+it costs a running container, and who may make it. Without a field, the document as a
+whole.` + exits("0  explained", "1  there is no such field"),
+		Example: `  tend explain
+  tend explain memory
+  tend explain mounts.size`,
+		Args: atMostOne("field"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			path := ""
+			if len(args) > 0 {
+				path = args[0]
+			}
+			text, err := schema.Explain(path, s.width())
+			if err != nil {
+				return err
+			}
+			return view.Raw(s.Out, []byte(text))
+		},
+	}
+}

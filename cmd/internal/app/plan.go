@@ -1,0 +1,125 @@
+package app
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/felhom/tend/cmd/internal/view"
+	"github.com/felhom/tend/reconcile"
+	"github.com/felhom/tend/reconcile/live"
+	"github.com/felhom/tend/reconcile/plan"
+)
+
+type planOptions struct {
+	policy plan.Policy
+	output string
+	out    string
+}
+
+func newPlan(s *Streams) *cobra.Command {
+	o := planOptions{}
+	cmd := &cobra.Command{
+		Use:   "plan [PATH]",
+		Short: "Show what apply would do",
+		Long: `Compare the spec in a folder or file (default: this folder) with the live state, and show
+what apply would do, step for step, and what each change costs a running container:
+nothing (online), a short cut of the network (link flap) or a restart. Nothing is changed.` + exits(
+			"0  in sync: there is nothing to do",
+			"1  error",
+			"2  changes pending: apply would make them, or they wait for a restart",
+			"3  something is blocked: it cannot be done as the spec says; the plan says why"),
+		Example: `  tend plan
+  tend plan --sandbox examples/homelab
+  tend plan -o markdown > comment.md
+  tend plan --out monday.plan && tend apply monday.plan`,
+		Args: atMostOne("path"),
+		RunE: func(cmd *cobra.Command, args []string) error { return showPlan(cmd, s, o, pathOf(args)) },
+	}
+	connectionFlags(cmd)
+	sandboxFlag(cmd)
+	policyFlags(cmd, &o.policy)
+	outputFlag(cmd, &o.output, "text", "json", "markdown")
+	cmd.Flags().StringVar(&o.out, "out", "", "save the plan in a file, for apply")
+	return cmd
+}
+
+// policyFlags say what a plan may do.
+func policyFlags(cmd *cobra.Command, p *plan.Policy) {
+	f := cmd.Flags()
+	f.BoolVar(&p.Prune, "prune", false, "destroy containers that carry the owner's tag and are not in the spec")
+	f.IntVar(&p.PruneMax, "prune-max", 1, "destroy at most so many")
+	f.BoolVar(&p.WindowOpen, "window", false, "a maintenance window is open now: restart containers with restart: window")
+	f.BoolVar(&p.RestartAll, "restart", false, "restart whatever needs it, also with restart: never")
+}
+
+func policyFlagNames() []string { return []string{"prune", "prune-max", "window", "restart"} }
+
+func showPlan(cmd *cobra.Command, s *Streams, o planOptions, path string) error {
+	write, err := s.output(o.output, "text", "json", "markdown")
+	if err != nil {
+		return err
+	}
+	if o.out != "" && !isSaved(o.out) {
+		return fmt.Errorf("--out %s: apply would take it for a spec; give it another ending, as in %s",
+			o.out, strings.TrimSuffix(o.out, filepath.Ext(o.out))+".plan")
+	}
+	want, err := loadSpec(s, path)
+	if err != nil {
+		return err
+	}
+	ses, err := s.connect(cmd)
+	if err != nil {
+		return err
+	}
+	defer ses.close()
+	run := ses.reconciler(o.policy).NewRun(want)
+	p, _, err := run.Plan(cmd.Context())
+	if err != nil {
+		return err
+	}
+	shown := view.Plan{Plan: p, Spec: revisionOf(path)}
+	if err := write(shown); err != nil {
+		return err
+	}
+	if o.out != "" {
+		if err := savePlan(s, run, shown.Spec, o.out); err != nil {
+			return err
+		}
+	}
+	return exitFor(shown.Status())
+}
+
+// reconciler makes plans for the session's cluster.
+func (ses *session) reconciler(p plan.Policy) *reconcile.Reconciler {
+	return &reconcile.Reconciler{
+		Client: ses.client, Policy: p, Log: ses.log,
+		Observer: func() *live.Observer { return &live.Observer{Client: ses.client} },
+	}
+}
+
+// isSaved tells the file of a saved plan from one of a spec, by its ending.
+func isSaved(name string) bool {
+	ext := filepath.Ext(name)
+	return ext != ".yaml" && ext != ".yml"
+}
+
+// savePlan writes a plan to a file that only its owner may read: it holds the whole spec.
+func savePlan(s *Streams, run *reconcile.Run, rev view.Revision, file string) error {
+	saved, err := run.Save(rev.String())
+	if err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(saved, "", "  ")
+	if err != nil {
+		return fmt.Errorf("save plan: %w", err)
+	}
+	if err := os.WriteFile(file, append(text, '\n'), 0o600); err != nil {
+		return fmt.Errorf("save plan: %w", err)
+	}
+	return view.Saved(s.Err, s.errStyle(), file)
+}

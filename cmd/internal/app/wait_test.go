@@ -1,0 +1,13 @@
+package app_test
+
+import "time"
+
+// waitUntil looks every few milliseconds whether something has happened.
+func waitUntil(fatal func(string, ...any), happened func() bool, format string, args ...any) {
+	for deadline := time.Now().Add(20 * time.Second); !happened(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			fatal(format, args...)
+			return
+		}
+	}
+}

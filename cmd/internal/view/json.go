@@ -1,0 +1,205 @@
+package view
+
+import (
+	"encoding/json"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/reconcile/plan"
+	"github.com/felhom/tend/spec/setting"
+)
+
+// JSONVersion is the version of every JSON document. It is raised when a field goes or changes its meaning, never
+// when one is added. docs/plan-json.md describes the fields.
+const JSONVersion = 1
+
+// Status says in a word how a plan or a result leaves the cluster.
+type Status string
+
+// The statuses, which the exit codes tell, too.
+const (
+	InSync  Status = "in sync"
+	Pending Status = "changes pending"
+	Blocked Status = "blocked"
+	Failed  Status = "failed"
+)
+
+// Status is that of the plan: blocked where a person must change something, pending where apply or the passing of
+// time is enough.
+func (p Plan) Status() Status {
+	switch {
+	case p.Synced():
+		return InSync
+	case len(p.Blocked) > p.waiting():
+		return Blocked
+	}
+	return Pending
+}
+
+type planJSON struct {
+	Version    int             `json:"version"`
+	Kind       string          `json:"kind"`
+	Cluster    string          `json:"cluster"`
+	Spec       Revision        `json:"spec"`
+	Status     Status          `json:"status"`
+	Summary    summaryJSON     `json:"summary"`
+	Containers []containerJSON `json:"containers"`
+	Unclaimed  []unclaimedJSON `json:"unclaimed"`
+}
+
+type summaryJSON struct {
+	Create         int `json:"create"`
+	Change         int `json:"change"`
+	Destroy        int `json:"destroy"`
+	Restarts       int `json:"restarts"`
+	Stops          int `json:"stops"`
+	RootOperations int `json:"rootOperations"`
+	Blocked        int `json:"blocked"`
+	Waiting        int `json:"waiting"`
+	InSync         int `json:"inSync"`
+}
+
+type containerJSON struct {
+	ID      proxmox.VMID  `json:"id"`
+	Name    string        `json:"name"`
+	Node    string        `json:"node,omitempty"`
+	Action  string        `json:"action"`
+	Effect  string        `json:"effect,omitempty"`
+	Changes []changeJSON  `json:"changes"`
+	Steps   []stepJSON    `json:"steps"`
+	Blocked []blockedJSON `json:"blocked"`
+}
+
+type changeJSON struct {
+	Path     string `json:"path"`
+	Identity string `json:"identity,omitempty"`
+	Label    string `json:"label"`
+	Old      any    `json:"old"`
+	New      any    `json:"new"`
+	Effect   string `json:"effect"`
+	Root     bool   `json:"root"`
+	Reason   string `json:"reason,omitempty"`
+	Note     string `json:"note,omitempty"`
+}
+
+type stepJSON struct {
+	Do     string   `json:"do"`
+	Effect string   `json:"effect"`
+	Root   bool     `json:"root"`
+	For    []string `json:"for,omitempty"`
+	Cause  string   `json:"cause,omitempty"`
+	Frees  []string `json:"frees,omitempty"`
+}
+
+type blockedJSON struct {
+	What    string      `json:"what"`
+	Change  *changeJSON `json:"change,omitempty"`
+	Reason  string      `json:"reason"`
+	Ways    []string    `json:"ways"`
+	Waiting bool        `json:"waiting"`
+}
+
+type unclaimedJSON struct {
+	ID     proxmox.VMID `json:"id"`
+	Name   string       `json:"name"`
+	Node   string       `json:"node"`
+	Status string       `json:"status"`
+}
+
+// JSON writes the plan for programs.
+func (p Plan) JSON(w io.Writer) error { return writeJSON(w, p.document()) }
+
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+func (p Plan) document() planJSON {
+	doc := planJSON{
+		Version: JSONVersion, Kind: "plan", Cluster: p.Cluster, Spec: p.Spec, Status: p.Status(),
+		Summary: summaryJSON{
+			Create: p.Count(plan.Create), Change: p.Count(plan.Change), Destroy: p.Count(plan.Destroy),
+			Restarts: p.restarts(), Stops: p.stops(), RootOperations: p.RootOperations(),
+			Blocked: len(p.Blocked) - p.waiting(), Waiting: p.waiting(), InSync: p.InSync,
+		},
+		Containers: []containerJSON{}, Unclaimed: []unclaimedJSON{},
+	}
+	blocked := map[proxmox.VMID][]blockedJSON{}
+	names := map[proxmox.VMID]string{}
+	for _, b := range p.Blocked {
+		blocked[b.ID], names[b.ID] = append(blocked[b.ID], blockedOf(b)), b.Name
+	}
+	for _, l := range p.Lanes {
+		c := laneJSON(l)
+		c.Blocked = append(c.Blocked, blocked[l.Ref.ID]...)
+		delete(blocked, l.Ref.ID)
+		doc.Containers = append(doc.Containers, c)
+	}
+	for _, id := range slices.Sorted(maps.Keys(blocked)) {
+		doc.Containers = append(doc.Containers, containerJSON{
+			ID: id, Name: names[id], Action: "none", Changes: []changeJSON{}, Steps: []stepJSON{}, Blocked: blocked[id],
+		})
+	}
+	for _, u := range p.Unclaimed {
+		doc.Unclaimed = append(doc.Unclaimed, unclaimedJSON{u.Ref.ID, u.Name, u.Ref.Node, u.Status})
+	}
+	return doc
+}
+
+func laneJSON(l plan.Lane) containerJSON {
+	c := containerJSON{
+		ID: l.Ref.ID, Name: l.Name, Node: l.Ref.Node, Action: l.Action.String(), Effect: l.Effect.String(),
+		Changes: []changeJSON{}, Steps: []stepJSON{}, Blocked: []blockedJSON{},
+	}
+	for _, ch := range l.Changes {
+		c.Changes = append(c.Changes, changeOf(ch))
+	}
+	for _, s := range l.Steps {
+		step := stepJSON{Do: s.Op.Verb(), Effect: s.Effect.String(), Root: s.Access.Root, Cause: s.Cause}
+		if op, ok := s.Op.(plan.DestroyContainer); ok {
+			step.Frees = op.Volumes
+		}
+		for _, ch := range s.Why {
+			step.For = append(step.For, ch.Label())
+		}
+		c.Steps = append(c.Steps, step)
+	}
+	return c
+}
+
+func changeOf(ch setting.Change) changeJSON {
+	return changeJSON{
+		Path: ch.Row.Info().Path, Identity: ch.Identity, Label: ch.Label(),
+		Old: specValue(ch.Row, ch.Old), New: specValue(ch.Row, ch.New),
+		Effect: ch.Effect.String(), Root: ch.Access.Root, Reason: ch.Access.Reason, Note: ch.Note,
+	}
+}
+
+// specValue is a value as an author would write it; null where there is none.
+func specValue(r setting.Row, v any) any {
+	if v == nil {
+		return nil
+	}
+	if fam, ok := r.(*setting.Family); ok {
+		if member, ok := v.(setting.Record); ok {
+			return fam.Member.Encode(member)
+		}
+	}
+	return r.EncodeSpec(v)
+}
+
+func blockedOf(b plan.Blocked) blockedJSON {
+	out := blockedJSON{What: b.What, Reason: b.Reason, Ways: b.Ways, Waiting: b.Waiting}
+	if out.Ways == nil {
+		out.Ways = []string{}
+	}
+	if b.Change != nil {
+		ch := changeOf(*b.Change)
+		out.Change = &ch
+	}
+	return out
+}

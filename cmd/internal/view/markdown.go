@@ -1,0 +1,111 @@
+package view
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/felhom/tend/reconcile/plan"
+)
+
+// Markdown writes the plan for a comment on a pull request: the summary, a line a container, and the whole plan
+// folded away.
+func (p Plan) Markdown(w io.Writer) error {
+	out := &printer{w: w}
+	out.line("### %s", escapeMarkdown(p.header()))
+	out.line("")
+	out.line("**%s**", escapeMarkdown(p.Summary()))
+	if blocks := p.blocks(); len(blocks) > 0 {
+		out.line("")
+		out.line("| container | action | effect | changes |")
+		out.line("|---|---|---|---|")
+		for _, b := range blocks {
+			out.line("%s", b.markdown())
+		}
+	}
+	if len(p.Unclaimed) > 0 {
+		out.line("")
+		var names []string
+		for _, u := range p.Unclaimed {
+			names = append(names, escapeMarkdown(fmt.Sprintf("%d %s", u.Ref.ID, Clean(u.Name))))
+		}
+		out.line("Unclaimed, left alone: %s", strings.Join(names, ", "))
+	}
+	if out.err != nil {
+		return out.err
+	}
+	if p.Synced() && len(p.Unclaimed) == 0 {
+		return nil
+	}
+	return p.details(out)
+}
+
+// details is the text of the plan in a fence that none of its lines can end.
+func (p Plan) details(out *printer) error {
+	var text bytes.Buffer
+	if err := p.Text(&text, Style{Width: 120}); err != nil {
+		return err
+	}
+	fence := "```"
+	for strings.Contains(text.String(), fence) {
+		fence += "`"
+	}
+	out.line("")
+	out.line("<details><summary>The whole plan</summary>")
+	out.line("")
+	out.line("%stext", fence)
+	out.line("%s", strings.TrimRight(text.String(), "\n"))
+	out.line("%s", fence)
+	out.line("")
+	out.line("</details>")
+	return out.err
+}
+
+func (b block) markdown() string {
+	action, effect := b.title, b.effect
+	var changes []string
+	for _, r := range b.rows {
+		text := r.mark + " " + r.label
+		switch {
+		case r.label == "":
+			text += r.text
+		case r.text != "":
+			text += ": " + r.text
+		}
+		if r.mark == "!" {
+			text += " (" + r.effect + ")"
+		}
+		changes = append(changes, escapeMarkdown(text))
+	}
+	if b.reason != "" {
+		action, changes = "blocked", []string{escapeMarkdown(strings.TrimPrefix(b.reason, "blocked: "))}
+	}
+	if b.title == plan.Destroy.String() {
+		action = "**destroy**"
+	}
+	name := escapeMarkdown(fmt.Sprintf("%d %s", b.id, b.name))
+	return fmt.Sprintf("| %s | %s | %s | %s |", name, action, effect, strings.Join(changes, "<br>"))
+}
+
+// escapeMarkdown keeps text from being read as markup, and from ending a cell of a table.
+func escapeMarkdown(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		switch r {
+		case '<':
+			b.WriteString("&lt;")
+			continue
+		case '>':
+			b.WriteString("&gt;")
+			continue
+		case '@':
+			b.WriteString("&#64;") // else a name would be notified
+			continue
+		case '\\', '`', '*', '_', '[', ']', '|', '#', '~', '$':
+			b.WriteByte('\\')
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}

@@ -1,0 +1,389 @@
+package view
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/reconcile/plan"
+	"github.com/felhom/tend/spec/setting"
+)
+
+// A Revision says which spec a plan was made of.
+type Revision struct {
+	Hash   string `json:"hash,omitempty"`   // of the commit, or of the files where they are in no repository
+	Branch string `json:"branch,omitempty"` // empty outside of a repository and where no branch is checked out
+}
+
+// String is "4f2c91e (main)".
+func (r Revision) String() string {
+	if r.Branch == "" {
+		return r.Hash
+	}
+	return r.Hash + " (" + r.Branch + ")"
+}
+
+// A Plan is a plan and the revision of its spec.
+type Plan struct {
+	*plan.Plan
+	Spec Revision
+}
+
+// A row is one line below a container: what changes, how, and at what cost.
+type row struct {
+	mark, label, text, effect string   // without a label, the text begins in its place
+	more                      []string // lines below: notes, reasons, ways out
+	colour                    colour
+}
+
+// A block is everything that a plan shows of one container.
+type block struct {
+	id             proxmox.VMID
+	name           string
+	mark           string // "!" where nothing of it can be done
+	title, effect  string
+	rows           []row
+	reason         string // why the whole container is blocked
+	ways           []string
+	colour         colour
+	destroys, open bool
+}
+
+// Text writes the plan for people.
+func (p Plan) Text(w io.Writer, s Style) error {
+	out := &printer{w: w}
+	for _, l := range wrap(p.header(), s.width()) {
+		out.line("%s", s.paint(bold, l))
+	}
+	blocks := p.blocks()
+	if len(blocks) > 0 {
+		out.line("")
+		layoutOf(blocks, s).print(out, blocks)
+	}
+	if len(p.Unclaimed) > 0 {
+		out.line("")
+		p.unclaimed(out, s)
+	}
+	out.line("")
+	for _, l := range wrap(p.Summary(), s.width()) {
+		out.line("%s", s.paint(p.colour(), l))
+	}
+	return out.err
+}
+
+func (p Plan) colour() colour {
+	if p.Synced() {
+		return green
+	}
+	return bold
+}
+
+// differing counts the containers that are not as they shall be.
+func (p Plan) differing() int {
+	ids := map[proxmox.VMID]bool{}
+	for _, l := range p.Lanes {
+		ids[l.Ref.ID] = true
+	}
+	for _, b := range p.Blocked {
+		ids[b.ID] = true
+	}
+	return len(ids)
+}
+
+func (p Plan) header() string {
+	parts := []string{"cluster " + Clean(p.Cluster)}
+	if p.Spec.Hash != "" {
+		parts = append(parts, "spec "+Clean(p.Spec.String()))
+	}
+	synced := fmt.Sprintf("%d in sync", p.InSync)
+	switch n := p.differing(); {
+	case n == 0:
+		synced = count(p.InSync, "container") + " in sync"
+	case n == 1:
+		synced = "1 container differs, " + synced
+	default:
+		synced = count(n, "container") + " differ, " + synced
+	}
+	return strings.Join(append(parts, synced), " · ")
+}
+
+// waiting and refused count what is blocked, by whether it will be done later by itself.
+func (p Plan) waiting() (n int) {
+	for _, b := range p.Blocked {
+		if b.Waiting {
+			n++
+		}
+	}
+	return n
+}
+
+// restarts and stops count the containers that are interrupted, by whether they run again afterwards.
+func (p Plan) restarts() int { return p.Restarts() - p.stops() }
+
+func (p Plan) stops() (n int) {
+	for _, l := range p.Lanes {
+		stops, starts := false, false
+		for _, s := range l.Steps {
+			switch s.Op.(type) {
+			case plan.Shutdown:
+				stops = true
+			case plan.Start, plan.Reboot:
+				starts = true
+			}
+		}
+		if l.Action == plan.Change && stops && !starts {
+			n++
+		}
+	}
+	return n
+}
+
+// Summary is the last line of a plan.
+func (p Plan) Summary() string {
+	if p.Synced() {
+		return "Plan: nothing to do, everything is in sync"
+	}
+	text := fmt.Sprintf("Plan: %d create, %d change, %d destroy",
+		p.Count(plan.Create), p.Count(plan.Change), p.Count(plan.Destroy))
+	waiting := p.waiting()
+	for _, part := range []struct {
+		n    int
+		noun string
+	}{{p.restarts(), "restart"}, {p.stops(), "stop"}, {p.RootOperations(), "root operation"}} {
+		if part.n > 0 {
+			text += " · " + count(part.n, part.noun)
+		}
+	}
+	if n := len(p.Blocked) - waiting; n > 0 {
+		text += fmt.Sprintf(" · %d blocked", n)
+	}
+	if waiting > 0 {
+		text += fmt.Sprintf(" · %d waiting", waiting)
+	}
+	return text
+}
+
+func (p Plan) unclaimed(out *printer, s Style) {
+	for _, l := range wrap("Unclaimed: these carry the owner's tag and are not in the spec. They are left alone; --prune destroys them.", s.width()) {
+		out.line("%s", s.paint(yellow, l))
+	}
+	for _, u := range p.Unclaimed {
+		out.line("  %s", cut(fmt.Sprintf("%d %s (%s on %s)", u.Ref.ID, Clean(u.Name), u.Status, u.Ref.Node), s.width()-2))
+	}
+}
+
+// blocks are the containers of the plan in their order: destroys first, then by VMID.
+func (p Plan) blocks() []block {
+	blocked := map[proxmox.VMID][]plan.Blocked{}
+	for _, b := range p.Blocked {
+		blocked[b.ID] = append(blocked[b.ID], b)
+	}
+	var out []block
+	for _, l := range p.Lanes {
+		b := laneBlock(l, blocked[l.Ref.ID])
+		delete(blocked, l.Ref.ID)
+		out = append(out, b)
+	}
+	for _, id := range slices.Sorted(maps.Keys(blocked)) {
+		out = append(out, blockedBlock(blocked[id]))
+	}
+	slices.SortStableFunc(out, func(a, b block) int {
+		if a.destroys != b.destroys {
+			if a.destroys {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(a.id, b.id)
+	})
+	return out
+}
+
+func laneBlock(l plan.Lane, blocked []plan.Blocked) block {
+	b := block{
+		id: l.Ref.ID, name: Clean(l.Name), title: l.Action.String(), effect: laneEffect(l, blocked),
+		destroys: l.Action == plan.Destroy,
+	}
+	switch l.Action {
+	case plan.Destroy:
+		b.colour, b.rows = red, destroyRows(l)
+	case plan.Create:
+		b.colour, b.rows = green, createRows(l)
+		if len(l.Steps) > 1 {
+			b.title = "create and start"
+		}
+	default:
+		b.colour, b.rows = yellow, changeRows(l)
+	}
+	for _, bl := range blocked {
+		b.rows = append(b.rows, blockedRows(bl)...)
+	}
+	return b
+}
+
+// laneEffect is what a lane costs as a whole.
+func laneEffect(l plan.Lane, blocked []plan.Blocked) string {
+	if l.Action != plan.Change {
+		return ""
+	}
+	text := l.Effect.String()
+	for _, s := range l.Steps {
+		switch s.Op.(type) {
+		case plan.Reboot:
+			return "restart 1×"
+		case plan.Shutdown:
+			return "stop"
+		case plan.Start:
+			text = "start"
+		}
+	}
+	for _, b := range blocked {
+		if b.Waiting && b.Change == nil {
+			return "restart waits"
+		}
+	}
+	return text
+}
+
+func destroyRows(l plan.Lane) []row {
+	var rows []row
+	for _, s := range l.Steps {
+		switch op := s.Op.(type) {
+		case plan.Shutdown:
+			rows = append(rows, row{mark: "-", label: "stop", text: "within " + op.Timeout.String() + ", then by force", colour: red})
+		case plan.DestroyContainer:
+			for _, v := range op.Volumes {
+				rows = append(rows, row{mark: "-", label: "volume", text: Clean(v), effect: "data is lost", colour: red})
+			}
+		}
+	}
+	return rows
+}
+
+// createRows condense what every container has into the first line and list the rest.
+func createRows(l plan.Lane) []row {
+	var head []string
+	for _, s := range l.Steps {
+		if op, ok := s.Op.(plan.CreateContainer); ok {
+			head = append(head, Clean(op.Template))
+		}
+	}
+	var rows []row
+	for _, ch := range l.Changes {
+		text := Clean(ch.Row.Text(ch.New))
+		switch ch.Row.Info().Path {
+		case setting.Hostname.Path:
+			if text == l.Name {
+				continue
+			}
+		case setting.Cores.Path:
+			n, _ := strconv.Atoi(text)
+			head = append(head, count(n, "core"))
+			continue
+		case setting.Memory.Path:
+			head = append(head, text)
+			continue
+		case setting.RootFS.Path:
+			head = append(head, "rootfs "+text)
+			continue
+		}
+		for _, r := range changeRow(ch, green) {
+			r.effect = "" // a create interrupts nothing
+			if r.mark == "~" && ch.Row.Info().Rows == nil {
+				r.mark, r.text = "+", text
+			}
+			rows = append(rows, r)
+		}
+	}
+	return append([]row{{mark: "+", text: "from " + strings.Join(head, ", "), colour: green}}, rows...)
+}
+
+func changeRows(l plan.Lane) []row {
+	var rows []row
+	for _, ch := range l.Changes {
+		rows = append(rows, changeRow(ch, plain)...)
+	}
+	for _, s := range l.Steps {
+		switch op := s.Op.(type) {
+		case plan.Start, plan.Shutdown:
+			rows = append(rows, row{mark: "~", label: op.Verb(), text: Clean(s.Cause)})
+		case plan.SetConfig:
+			if len(s.Why) == 0 {
+				rows = append(rows, row{mark: "~", label: op.Verb(), text: Clean(s.Cause), effect: s.Effect.String()})
+			}
+		}
+	}
+	return rows
+}
+
+func changeRow(ch setting.Change, c colour) []row {
+	effect := ch.Effect.String()
+	var notes []string
+	if ch.Access.Root {
+		notes = append(notes, "root: "+ch.Access.Reason)
+	}
+	if ch.Note != "" {
+		notes = append(notes, Clean(ch.Note))
+	}
+	var rows []row
+	for _, l := range ch.Lines() {
+		r := row{mark: l.Mark, label: Clean(l.Label), text: Clean(l.Text), effect: effect, colour: c}
+		if c == plain {
+			r.colour = map[string]colour{"+": green, "-": red, "~": yellow}[l.Mark]
+		}
+		rows = append(rows, r)
+	}
+	if len(rows) > 0 {
+		rows[len(rows)-1].more = notes
+	}
+	return rows
+}
+
+func blockedRows(b plan.Blocked) []row {
+	word := "blocked"
+	if b.Waiting {
+		word = "waits"
+	}
+	rows := []row{{mark: "!", label: Clean(b.What), effect: word, colour: yellow}}
+	if b.Change != nil {
+		if rows = changeRow(*b.Change, yellow); len(rows) == 0 {
+			rows = []row{{label: Clean(b.What), colour: yellow}}
+		}
+		for i := range rows {
+			rows[i].mark, rows[i].effect, rows[i].more = "!", word, nil
+		}
+	}
+	last := &rows[len(rows)-1]
+	last.more = append(last.more, Clean(b.Reason))
+	for _, w := range b.Ways {
+		last.more = append(last.more, way(w))
+	}
+	return rows
+}
+
+func way(w string) string { return "→ " + Clean(w) }
+
+// blockedBlock is a container of which nothing is done.
+func blockedBlock(list []plan.Blocked) block {
+	b := block{id: list[0].ID, name: Clean(list[0].Name), mark: "!", colour: yellow}
+	if len(list) == 1 && list[0].Change == nil && !list[0].Waiting {
+		b.reason = "blocked: " + Clean(list[0].Reason)
+		for _, w := range list[0].Ways {
+			b.ways = append(b.ways, way(w))
+		}
+		return b
+	}
+	b.title, b.effect = "blocked", ""
+	if !slices.ContainsFunc(list, func(x plan.Blocked) bool { return !x.Waiting }) {
+		b.title = "waiting"
+	}
+	for _, bl := range list {
+		b.rows = append(b.rows, blockedRows(bl)...)
+	}
+	return b
+}

@@ -1,0 +1,219 @@
+package view
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/reconcile"
+	"github.com/felhom/tend/reconcile/plan"
+)
+
+// A Result is what became of a plan.
+type Result struct {
+	Plan    Plan
+	Outcome *reconcile.Outcome // nil where the plan was empty, so that nothing was done
+}
+
+// Status is that of the cluster after the run.
+func (r Result) Status() Status {
+	if r.Outcome == nil {
+		return r.Plan.Status()
+	}
+	status := InSync
+	for _, c := range r.Outcome.Containers {
+		switch c.State {
+		case reconcile.Failed, reconcile.Stuck, reconcile.Interrupted:
+			return Failed
+		case reconcile.Blocked:
+			status = Blocked
+		case reconcile.PendingRestart, reconcile.Left:
+			if status == InSync {
+				status = Pending
+			}
+		}
+	}
+	if r.Outcome.Interrupted {
+		return Failed
+	}
+	return status
+}
+
+// Text writes what became of each container, below the plan that was shown before.
+func (r Result) Text(w io.Writer, s Style) error {
+	out := &printer{w: w}
+	if r.Outcome == nil {
+		return nil
+	}
+	name := 0
+	for _, c := range r.Outcome.Containers {
+		name = max(name, cells(fmt.Sprintf("%d %s", c.Ref.ID, Clean(c.Name))))
+	}
+	name = min(name, s.width()/2)
+	out.line("")
+	for _, c := range r.Outcome.Containers {
+		r.container(out, s, c, name)
+	}
+	if tasks := r.Outcome.Running; len(tasks) > 0 {
+		out.line("")
+		out.line("%s", s.paint(yellow, "Still running on the nodes:"))
+		for _, t := range tasks {
+			out.line("  %s", t)
+		}
+	}
+	out.line("")
+	for _, l := range wrap(r.Summary(), s.width()) {
+		out.line("%s", s.paint(r.colour(), l))
+	}
+	return out.err
+}
+
+func (r Result) colour() colour {
+	switch r.Status() {
+	case InSync:
+		return green
+	case Failed:
+		return red
+	}
+	return yellow
+}
+
+// Summary is the last line of a run.
+func (r Result) Summary() string {
+	var parts []string
+	for s := reconcile.Created; s <= reconcile.Failed; s++ {
+		if n := r.Outcome.Count(s); n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, s))
+		}
+	}
+	if n := r.Outcome.Count(reconcile.Unchanged); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d %s", n, reconcile.Unchanged))
+	}
+	head := map[Status]string{
+		InSync: "Applied, everything is in sync: ", Pending: "Applied, changes are pending: ",
+		Blocked: "Applied as far as possible: ", Failed: "Not all was applied: ",
+	}[r.Status()]
+	if r.Outcome.Interrupted {
+		head = "Interrupted: "
+	}
+	return head + strings.Join(parts, ", ")
+}
+
+func (r Result) container(out *printer, s Style, c reconcile.Container, name int) {
+	colours := map[reconcile.State]colour{
+		reconcile.Unchanged: dim, reconcile.Created: green, reconcile.Changed: green, reconcile.Restarted: green,
+		reconcile.Destroyed: red, reconcile.Failed: red, reconcile.Stuck: red, reconcile.Interrupted: red,
+	}
+	paint, ok := colours[c.State]
+	if !ok {
+		paint = yellow
+	}
+	head := cut(fmt.Sprintf("%d %s", c.Ref.ID, Clean(c.Name)), name)
+	out.line("  %s  %s", pad(head, name), s.paint(paint, c.State.String()))
+	l := layout{Style: s}
+	for _, note := range resultNotes(c) {
+		l.hanging(out, note, rowIndent)
+	}
+}
+
+// resultNotes say why a container is not as it shall be, and what was not done.
+func resultNotes(c reconcile.Container) []string {
+	var notes []string
+	if c.Err != nil {
+		notes = append(notes, Clean(c.Err.Error()))
+		if h := Hint(c.Err); h != "" {
+			notes = append(notes, way(h))
+		}
+	}
+	for _, line := range c.Log {
+		notes = append(notes, "log: "+Clean(line))
+	}
+	switch c.State {
+	case reconcile.Left, reconcile.Interrupted, reconcile.Failed:
+		for i, step := range append(c.Done, c.NotDone...) {
+			word := "done: "
+			if i >= len(c.Done) {
+				word = "not done: "
+			}
+			notes = append(notes, word+Clean(step.Op.Verb()))
+		}
+	}
+	if c.State == reconcile.Stuck && c.Lane != nil {
+		for _, row := range changeRows(*c.Lane) {
+			notes = append(notes, strings.TrimSpace("still differs: "+row.label+" "+row.text))
+		}
+	}
+	for _, b := range c.Blocked {
+		notes = append(notes, Clean(b.What)+": "+Clean(b.Reason))
+	}
+	for _, t := range c.Warnings {
+		notes = append(notes, fmt.Sprintf("%s of task %s; its log shows them", count(t.Warnings(), "warning"), t.UPID))
+	}
+	return notes
+}
+
+type resultJSON struct {
+	Version    int            `json:"version"`
+	Kind       string         `json:"kind"`
+	Status     Status         `json:"status"`
+	Plan       planJSON       `json:"plan"`
+	Containers []outcomeJSON  `json:"containers"`
+	Passes     int            `json:"passes"`
+	Interrupt  bool           `json:"interrupted"`
+	Running    []proxmox.UPID `json:"runningTasks"`
+}
+
+type outcomeJSON struct {
+	ID       proxmox.VMID    `json:"id"`
+	Name     string          `json:"name"`
+	Node     string          `json:"node,omitempty"`
+	State    reconcile.State `json:"state"`
+	Done     []string        `json:"done"`
+	NotDone  []string        `json:"notDone"`
+	Error    string          `json:"error,omitempty"`
+	Log      []string        `json:"log,omitempty"`
+	Warnings []proxmox.UPID  `json:"warnings,omitempty"`
+	Blocked  []blockedJSON   `json:"blocked"`
+}
+
+// JSON writes the plan and what became of it, for programs.
+func (r Result) JSON(w io.Writer) error {
+	doc := resultJSON{
+		Version: JSONVersion, Kind: "result", Status: r.Status(), Plan: r.Plan.document(),
+		Containers: []outcomeJSON{}, Running: []proxmox.UPID{},
+	}
+	if o := r.Outcome; o != nil {
+		doc.Passes, doc.Interrupt = o.Passes, o.Interrupted
+		doc.Running = append(doc.Running, o.Running...)
+		for _, c := range o.Containers {
+			doc.Containers = append(doc.Containers, outcomeOf(c))
+		}
+	}
+	return writeJSON(w, doc)
+}
+
+func outcomeOf(c reconcile.Container) outcomeJSON {
+	out := outcomeJSON{
+		ID: c.Ref.ID, Name: c.Name, Node: c.Ref.Node, State: c.State, Done: verbs(c.Done), NotDone: verbs(c.NotDone),
+		Log: c.Log, Blocked: []blockedJSON{},
+	}
+	if c.Err != nil {
+		out.Error = c.Err.Error()
+	}
+	for _, t := range c.Warnings {
+		out.Warnings = append(out.Warnings, t.UPID)
+	}
+	for _, b := range c.Blocked {
+		out.Blocked = append(out.Blocked, blockedOf(b))
+	}
+	return out
+}
+
+func verbs(steps []plan.Step) []string {
+	out := []string{}
+	for _, s := range steps {
+		out = append(out, s.Op.Verb())
+	}
+	return out
+}
