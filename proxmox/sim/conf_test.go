@@ -64,8 +64,10 @@ func TestStopAppliesPending(t *testing.T) {
 // file are left out.
 func TestDigestsAreThoseOfTheNode(t *testing.T) {
 	compared := 0
-	for _, name := range []string{"create-minimal", "config-stopped", "config-errors", "running", "protection", "resize",
-		"volumes-stopped", "root-only-token", "limited-privileges"} {
+	for _, name := range []string{
+		"create-minimal", "config-stopped", "config-errors", "running", "protection", "resize",
+		"volumes-stopped", "root-only-token", "limited-privileges",
+	} {
 		t.Run(name, func(t *testing.T) { compared += replayDigests(t, name) })
 	}
 	if compared < 50 {
@@ -128,8 +130,10 @@ func digestOf(data json.RawMessage) string {
 	return ""
 }
 
-var recordedUsers = map[string]string{"": "root@pam!lab", "root-token": "root@pam!lab", "limited-token": "felhom@pve!agent",
-	"audit-token": "felhom@pve!weak", "no-audit-token": "felhom@pve!none", "root-ticket": rootUser}
+var recordedUsers = map[string]string{
+	"": "root@pam!lab", "root-token": "root@pam!lab", "limited-token": "felhom@pve!agent",
+	"audit-token": "felhom@pve!weak", "no-audit-token": "felhom@pve!none", "root-ticket": rootUser,
+}
 
 func (step recordedStep) do(t *testing.T, s *Sim, saved map[string]string) json.RawMessage {
 	t.Helper()

@@ -99,31 +99,51 @@ func TestHTTPAnswers(t *testing.T) {
 	}{
 		{"a read keeps the connection", "GET /api2/json/version HTTP/1.1" + auth + "\n\n", "HTTP/1.1 200 OK", `"version":"9.2.11"`, true},
 		{"a read that pvedaemon answers does not", "GET " + pve1 + "/lxc HTTP/1.1" + auth + "\n\n", "HTTP/1.1 200 OK", `{"data":[]}`, false},
-		{"an error is the reason phrase", "GET " + pve1 + "/lxc/101/config HTTP/1.1" + auth + "\n\n",
+		{
+			"an error is the reason phrase", "GET " + pve1 + "/lxc/101/config HTTP/1.1" + auth + "\n\n",
 			"HTTP/1.1 500 Configuration file 'nodes/pve1/lxc/101.conf' does not exist",
-			`"message":"Configuration file 'nodes/pve1/lxc/101.conf' does not exist\n"`, false},
+			`"message":"Configuration file 'nodes/pve1/lxc/101.conf' does not exist\n"`, false,
+		},
 		{"nobody", "GET /api2/json/version HTTP/1.1\nHost: x\n\n", "HTTP/1.1 401 No ticket", "", false},
-		{"somebody else", "GET /api2/json/version HTTP/1.1\nHost: x\nAuthorization: PVEAPIToken=root@pam!lab=no\n\n",
-			"HTTP/1.1 401 Authentication failed!", "", false},
-		{"body on DELETE", "DELETE " + pve1 + "/lxc/101 HTTP/1.1" + auth + "\nContent-Length: 7\n\npurge=1",
-			"HTTP/1.1 501 Unexpected content for method 'DELETE'", "", false},
-		{"chunks", "PUT " + pve1 + "/lxc/101/config HTTP/1.1" + auth + "\nTransfer-Encoding: chunked\n\n0\n\n",
-			"HTTP/1.1 501 chunked transfer encoding not supported", "", false},
-		{"content type", "POST " + pve1 + "/lxc HTTP/1.1" + auth + "\nContent-Type: text/xml\nContent-Length: 1\n\nx",
-			"HTTP/1.1 506 upload 'Content-Type 'text/xml' not implemented", "", false},
+		{
+			"somebody else", "GET /api2/json/version HTTP/1.1\nHost: x\nAuthorization: PVEAPIToken=root@pam!lab=no\n\n",
+			"HTTP/1.1 401 Authentication failed!", "", false,
+		},
+		{
+			"body on DELETE", "DELETE " + pve1 + "/lxc/101 HTTP/1.1" + auth + "\nContent-Length: 7\n\npurge=1",
+			"HTTP/1.1 501 Unexpected content for method 'DELETE'", "", false,
+		},
+		{
+			"chunks", "PUT " + pve1 + "/lxc/101/config HTTP/1.1" + auth + "\nTransfer-Encoding: chunked\n\n0\n\n",
+			"HTTP/1.1 501 chunked transfer encoding not supported", "", false,
+		},
+		{
+			"content type", "POST " + pve1 + "/lxc HTTP/1.1" + auth + "\nContent-Type: text/xml\nContent-Length: 1\n\nx",
+			"HTTP/1.1 506 upload 'Content-Type 'text/xml' not implemented", "", false,
+		},
 		{"too large", "POST " + pve1 + "/lxc HTTP/1.1" + auth + "\nContent-Length: 524289\n\n", "HTTP/1.1 501 for data too large", "", false},
 		{"method", "PATCH " + pve1 + " HTTP/1.1" + auth + "\n\n", "HTTP/1.1 501 method 'PATCH' not available", "", false},
 		{"other tree", "GET /api2/extjs/version HTTP/1.1" + auth + "\n\n", "HTTP/1.1 501 no such uri", "", false},
-		{"the query wins over the body", "POST /api2/json/pools?poolid=one HTTP/1.1" + auth + "\nContent-Length: 10\n\npoolid=two",
-			"HTTP/1.1 200 OK", `{"data":null}`, false},
-		{"a value ends at the next raw =", "PUT /api2/json/pools HTTP/1.1" + auth + "\nContent-Length: 22\n\npoolid=one&comment=a=b",
-			"HTTP/1.1 200 OK", `{"data":null}`, false},
-		{"semicolons separate", "PUT /api2/json/pools HTTP/1.1" + auth + "\nContent-Length: 18\n\npoolid=one;bogus=1",
-			"HTTP/1.1 400 Parameter verification failed.", `"bogus":"property is not defined`, false},
-		{"a repeated key is an array", "POST " + pve1 + "/lxc HTTP/1.1" + auth + "\nContent-Length: 30\n\nvmid=101&hostname=a&hostname=b",
-			"HTTP/1.1 400 Parameter verification failed.", `"hostname":"type check ('string') failed - got ARRAY"`, false},
-		{"JSON", "POST " + pve1 + "/lxc HTTP/1.1" + auth + "\nContent-Type: application/json\nContent-Length: 28\n\n{\"vmid\":99,\"onboot\":[\"yes\"]}",
-			"HTTP/1.1 400 Parameter verification failed.", `"onboot":"type check ('boolean') failed - got ARRAY"`, false},
+		{
+			"the query wins over the body", "POST /api2/json/pools?poolid=one HTTP/1.1" + auth + "\nContent-Length: 10\n\npoolid=two",
+			"HTTP/1.1 200 OK", `{"data":null}`, false,
+		},
+		{
+			"a value ends at the next raw =", "PUT /api2/json/pools HTTP/1.1" + auth + "\nContent-Length: 22\n\npoolid=one&comment=a=b",
+			"HTTP/1.1 200 OK", `{"data":null}`, false,
+		},
+		{
+			"semicolons separate", "PUT /api2/json/pools HTTP/1.1" + auth + "\nContent-Length: 18\n\npoolid=one;bogus=1",
+			"HTTP/1.1 400 Parameter verification failed.", `"bogus":"property is not defined`, false,
+		},
+		{
+			"a repeated key is an array", "POST " + pve1 + "/lxc HTTP/1.1" + auth + "\nContent-Length: 30\n\nvmid=101&hostname=a&hostname=b",
+			"HTTP/1.1 400 Parameter verification failed.", `"hostname":"type check ('string') failed - got ARRAY"`, false,
+		},
+		{
+			"JSON", "POST " + pve1 + "/lxc HTTP/1.1" + auth + "\nContent-Type: application/json\nContent-Length: 28\n\n{\"vmid\":99,\"onboot\":[\"yes\"]}",
+			"HTTP/1.1 400 Parameter verification failed.", `"onboot":"type check ('boolean') failed - got ARRAY"`, false,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			conn := dial(t, sv)

@@ -93,8 +93,10 @@ func refused(t testing.TB, s *Sim, user, method, path string, form map[string]st
 // create makes a container on the lab node.
 func create(t testing.TB, s *Sim, id string, more map[string]string) {
 	t.Helper()
-	form := map[string]string{"vmid": id, "ostemplate": "local:vztmpl/debian-13-lab_13.1-1_amd64.tar.zst",
-		"rootfs": "local-btrfs:1", "hostname": "ct" + id}
+	form := map[string]string{
+		"vmid": id, "ostemplate": "local:vztmpl/debian-13-lab_13.1-1_amd64.tar.zst",
+		"rootfs": "local-btrfs:1", "hostname": "ct" + id,
+	}
 	for k, v := range more {
 		form[k] = v
 	}

@@ -43,8 +43,10 @@ func TestConcurrentUse(t *testing.T) {
 				method, path string
 				form         map[string]string
 			}{
-				{"POST", "/nodes/pve1/lxc", map[string]string{"vmid": id, "ostemplate": "local:vztmpl/debian-13-lab_13.1-1_amd64.tar.zst",
-					"rootfs": "local-btrfs:0.1"}},
+				{"POST", "/nodes/pve1/lxc", map[string]string{
+					"vmid": id, "ostemplate": "local:vztmpl/debian-13-lab_13.1-1_amd64.tar.zst",
+					"rootfs": "local-btrfs:0.1",
+				}},
 				{"PUT", path + "/config", map[string]string{"mp0": "local-btrfs:0.1,mp=/a"}},
 				{"POST", path + "/status/start", nil},
 				{"PUT", path + "/config", map[string]string{"net0": "name=eth0,bridge=vmbr0"}},

@@ -170,8 +170,10 @@ func TestNormalisation(t *testing.T) {
 		{"description ends in a newline", "description", "a\n\n", "a\n", nil},
 		{"leading zeros", "memory", "0600", 600.0, nil},
 		{"empty tags are a blank", "tags", "", " ", nil},
-		{"interface is printed anew", "net0", "ip=dhcp,firewall=on,name=eth0,hwaddr=BC:24:11:00:00:01,bridge=vmbr0",
-			"name=eth0,bridge=vmbr0,firewall=1,hwaddr=BC:24:11:00:00:01,ip=dhcp,type=veth", nil},
+		{
+			"interface is printed anew", "net0", "ip=dhcp,firewall=on,name=eth0,hwaddr=BC:24:11:00:00:01,bridge=vmbr0",
+			"name=eth0,bridge=vmbr0,firewall=1,hwaddr=BC:24:11:00:00:01,ip=dhcp,type=veth", nil,
+		},
 		{"mount is printed anew", "mp0", "local-btrfs:1.5,ro=yes,mp=/a,backup=0", "local-btrfs:101/vm-101-disk-1.raw,mp=/a,backup=0,ro=1,size=1536M", nil},
 		{"features stay verbatim", "features", "keyctl=yes,nesting=1", "keyctl=yes,nesting=1", nil},
 	} {
@@ -232,8 +234,13 @@ func TestVolumeNames(t *testing.T) {
 	s := start(t, st, Options{})
 	create(t, s, "101", nil)
 	for i, tt := range []struct{ storage, want string }{
-		{"zfs", "zfs:subvol-101-disk-0"}, {"zfs", "zfs:subvol-101-disk-1"}, {"thin", "thin:vm-101-disk-0"}, {"thick", "thick:vm-101-disk-0"},
-		{"ceph", "ceph:vm-101-disk-0"}, {"nas", "nas:101/vm-101-disk-0.raw"}, {"local", "local:101/vm-101-disk-0.raw"},
+		{"zfs", "zfs:subvol-101-disk-0"},
+		{"zfs", "zfs:subvol-101-disk-1"},
+		{"thin", "thin:vm-101-disk-0"},
+		{"thick", "thick:vm-101-disk-0"},
+		{"ceph", "ceph:vm-101-disk-0"},
+		{"nas", "nas:101/vm-101-disk-0.raw"},
+		{"local", "local:101/vm-101-disk-0.raw"},
 	} {
 		key := fmt.Sprintf("mp%d", i)
 		must(t, s, "PUT", "/nodes/pve1/lxc/101/config", map[string]string{key: tt.storage + ":1,mp=/" + key})
@@ -263,8 +270,10 @@ func TestFullStorage(t *testing.T) {
 	if err := s.FillStorage("local-btrfs", 1<<20); err != nil {
 		t.Fatal(err)
 	}
-	got = refused(t, s, rootUser, "POST", "/nodes/pve1/lxc", map[string]string{"vmid": "102",
-		"ostemplate": "local:vztmpl/debian-13-lab_13.1-1_amd64.tar.zst", "rootfs": "local-btrfs:1"})
+	got = refused(t, s, rootUser, "POST", "/nodes/pve1/lxc", map[string]string{
+		"vmid":       "102",
+		"ostemplate": "local:vztmpl/debian-13-lab_13.1-1_amd64.tar.zst", "rootfs": "local-btrfs:1",
+	})
 	if !strings.Contains(got, "unable to create CT 102 - command 'mkfs.ext4") || s.guests[102] != nil {
 		t.Errorf("status %q, left %v", got, s.guests[102])
 	}
@@ -275,8 +284,10 @@ func TestExt4(t *testing.T) {
 	if f.total() != 1020702720 || f.used() != 34504704 {
 		t.Errorf("1G: total %d, used %d", f.total(), f.used())
 	}
-	want := []string{"Creating filesystem with 262144 4k blocks and 65536 inodes", "Filesystem UUID: x",
-		"Superblock backups stored on blocks: ", "\t32768, 98304, 163840, 229376"}
+	want := []string{
+		"Creating filesystem with 262144 4k blocks and 65536 inodes", "Filesystem UUID: x",
+		"Superblock backups stored on blocks: ", "\t32768, 98304, 163840, 229376",
+	}
 	if diff := cmp.Diff(want, f.mkfsLog("x")); diff != "" {
 		t.Errorf("(-node +simulated):\n%s", diff)
 	}

@@ -24,6 +24,7 @@ import (
 	"math/rand/v2"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -107,8 +108,9 @@ type Sim struct {
 // New starts a simulator from a copy of st. Tasks that had not ended in st were killed with the machine: they
 // end with "unexpected status", and what they had locked stays locked.
 func New(st *State, o Options) (*Sim, error) {
-	own, err := st.clone()
-	if err != nil {
+	own := st.clone()
+	own.fill()
+	if err := own.check(); err != nil {
 		return nil, fmt.Errorf("start simulator: %w", err)
 	}
 	if o.Now == nil {
@@ -180,12 +182,24 @@ func (s *Sim) Close() {
 }
 
 // State returns a copy of the state as it is now.
-func (s *Sim) State() (*State, error) {
-	raw, err := s.render()
-	if err != nil {
-		return nil, err
+func (s *Sim) State() *State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := s.st.clone()
+	out.fill()
+	for id, g := range s.guests {
+		if g.vm != nil {
+			out.VMs[id] = copyOf(g.vm)
+		} else {
+			out.Containers[id] = g.container()
+		}
 	}
-	return ParseState(raw)
+	for _, t := range s.tasks.all() {
+		own := t.Task
+		own.Log = slices.Clone(own.Log)
+		out.Tasks = append(out.Tasks, own)
+	}
+	return out
 }
 
 // Requests is the number of calls so far, over all transports and the handler.

@@ -310,12 +310,3 @@ func fillMap[M ~map[K]V, K comparable, V any](m *M) {
 		*m = M{}
 	}
 }
-
-// clone is a deep copy, by way of the text, which a test proves to be exact.
-func (st *State) clone() (*State, error) {
-	raw, err := st.Marshal()
-	if err != nil {
-		return nil, err
-	}
-	return ParseState(raw)
-}

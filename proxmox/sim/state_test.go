@@ -53,6 +53,9 @@ func TestStateRoundTrip(t *testing.T) {
 	if diff := cmp.Diff(string(raw), string(second)); diff != "" {
 		t.Errorf("(-first +second):\n%s", diff)
 	}
+	if diff := cmp.Diff(st, s.State(), cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("State differs from the state file (-file +state):\n%s", diff)
+	}
 	marshalled, err := st.Marshal()
 	if err != nil {
 		t.Fatal(err)
@@ -150,8 +153,10 @@ func TestCrashInTheMiddleOfACreate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := request(s, rootToken, "POST", "/nodes/pve1/lxc", map[string]string{"vmid": "101",
-		"ostemplate": "local:vztmpl/debian-13-lab_13.1-1_amd64.tar.zst", "rootfs": "local-btrfs:1"}); err != nil {
+	if _, err := request(s, rootToken, "POST", "/nodes/pve1/lxc", map[string]string{
+		"vmid":       "101",
+		"ostemplate": "local:vztmpl/debian-13-lab_13.1-1_amd64.tar.zst", "rootfs": "local-btrfs:1",
+	}); err != nil {
 		t.Fatal(err)
 	}
 	waitFor(t, "the volume on disk", func() bool {
@@ -204,8 +209,10 @@ func TestTaskTime(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		data, err := request(s, rootUser, "POST", "/nodes/pve1/lxc", map[string]string{"vmid": "101",
-			"ostemplate": "local:vztmpl/debian-13-lab_13.1-1_amd64.tar.zst", "rootfs": "local-btrfs:1"})
+		data, err := request(s, rootUser, "POST", "/nodes/pve1/lxc", map[string]string{
+			"vmid":       "101",
+			"ostemplate": "local:vztmpl/debian-13-lab_13.1-1_amd64.tar.zst", "rootfs": "local-btrfs:1",
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -245,8 +252,10 @@ func TestStopTask(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		data, err := request(s, rootUser, "POST", "/nodes/pve1/lxc", map[string]string{"vmid": "101",
-			"ostemplate": "local:vztmpl/debian-13-lab_13.1-1_amd64.tar.zst", "rootfs": "local-btrfs:1"})
+		data, err := request(s, rootUser, "POST", "/nodes/pve1/lxc", map[string]string{
+			"vmid":       "101",
+			"ostemplate": "local:vztmpl/debian-13-lab_13.1-1_amd64.tar.zst", "rootfs": "local-btrfs:1",
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

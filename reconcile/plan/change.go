@@ -22,16 +22,12 @@ func (c *computation) change(w *spec.Container, have *Observed) {
 	edits = c.possible(w, c.withoutRenames(w, edits))
 	c.unused(w, have, edits)
 	restart := c.mayRestart(w, have, facts, edits)
-	if !restart { // what needs one waits: a volume that is moved or, still mounted, would be freed
-		for i := range edits {
-			if facts.Running && edits[i].kind != editFree {
-				edits[i].frees = ""
-			}
-		}
-		edits = slices.DeleteFunc(edits, func(e edit) bool { return e.kind == editMove && facts.Running })
+	if facts.Running && !restart {
+		edits = c.without(w, edits)
 	}
 	lane := Lane{Ref: have.Ref, Name: w.Name, Action: Change, Base: have.Config, Changes: changesOf(edits)}
 	if stop {
+		lane.Steps, edits = revertFirst(edits, have)
 		lane.Steps = append(lane.Steps, Step{Op: Shutdown{shutdownTimeout}, Effect: setting.Restart, Cause: "state: stopped"})
 	}
 	lane.Steps = append(lane.Steps, sorted(edits, have).steps(w, have, facts, restart)...)
@@ -48,6 +44,26 @@ func (c *computation) change(w *spec.Container, have *Observed) {
 		}
 	}
 	c.plan.Lanes = append(c.plan.Lanes, lane)
+}
+
+// without keeps the edits that can be made without a restart. Settings are made and wait by themselves; a volume
+// is neither moved nor, being mounted, destroyed.
+func (c *computation) without(w *spec.Container, edits []edit) []edit {
+	var out []edit
+	for _, e := range edits {
+		if e.kind != editFree {
+			e.frees = ""
+		}
+		if e.kind == editMove {
+			c.block(Blocked{
+				ID: w.ID, Name: w.Name, What: e.change.Label(), Change: &e.change, Waiting: true,
+				Reason: "a volume is moved while the container is stopped: it waits for the restart",
+			})
+			continue
+		}
+		out = append(out, e)
+	}
+	return out
 }
 
 // possible moves the edits that Proxmox or the policy refuses to the blocked ones.

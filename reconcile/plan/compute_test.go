@@ -228,6 +228,7 @@ func TestChange(t *testing.T) {
   ~ cores 1 → 2 · online
   1. set cores="2"
 101 web: blocked: restart: rootfs waits until the container stops, and restart: never leaves that to you
+101 web: blocked: rootfs: a volume is moved while the container is stopped: it waits for the restart
 0 in sync
 `,
 	}, {

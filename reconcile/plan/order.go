@@ -107,6 +107,28 @@ func protect(on bool, cause string) Step {
 	return Step{Op: SetConfig{Set: proxmox.Values{setting.Protection.PVE: setting.Protection.FormatWire(on)}}, Cause: cause}
 }
 
+// revertFirst drops what is pending for keys that are edited, before the stop of the container would put it in
+// force: the edits were computed on what is in force now, and some values only root@pam may take away again.
+func revertFirst(edits []edit, have *Observed) (steps []Step, rest []edit) {
+	op, step := SetConfig{Set: proxmox.Values{}}, Step{Cause: "drops what is pending before the stop puts it in force"}
+	for _, e := range edits {
+		if have.pending(e.key) && !slices.Contains(op.Revert, e.key) {
+			op.Revert = append(op.Revert, e.key)
+		}
+		if e.kind == editRevert {
+			step.Why = append(step.Why, e.change)
+			continue
+		}
+		e.undo = false
+		rest = append(rest, e)
+	}
+	if len(op.Revert) == 0 {
+		return nil, rest
+	}
+	step.Op = op
+	return []Step{step}, rest
+}
+
 // volumeSteps puts all edits that allocate nothing and touch no network into one call, each other one into a
 // call of its own.
 func volumeSteps(edits []edit) []Step {

@@ -20,7 +20,10 @@ type page struct {
 
 // pages lists the generated files of the repository. A new one is one line here.
 func pages() []page {
-	return []page{}
+	return []page{
+		{"docs/tend.schema.json", []string{"schema"}},
+		{"docs/reference.md", []string{"schema", "--reference"}},
+	}
 }
 
 // runGen writes the generated files anew; with -check it touches nothing and names those that differ
