@@ -10,7 +10,7 @@ import (
 
 // change plans a container that exists.
 func (c *computation) change(w *spec.Container, have *Observed) {
-	stop := w.Power == spec.Stopped && have.Running
+	stop := w.Power == spec.Stopped && have.Running && !c.leftToHA(w, have.Ref.ID, "stop")
 	facts := setting.Facts{
 		// A container that shall be stopped is stopped first, so that nothing stays pending.
 		Running:      have.Running && !stop,
@@ -30,7 +30,9 @@ func (c *computation) change(w *spec.Container, have *Observed) {
 		lane.Steps, edits = revertFirst(edits, have)
 		lane.Steps = append(lane.Steps, Step{Op: Shutdown{shutdownTimeout}, Effect: setting.Restart, Cause: "state: stopped"})
 	}
-	lane.Steps = append(lane.Steps, sorted(edits, have).steps(w, have, facts, restart)...)
+	start := w.Power == spec.Running && !have.Running && !setting.Template.Or(have.Current.Record, false) &&
+		!c.leftToHA(w, have.Ref.ID, "start")
+	lane.Steps = append(lane.Steps, sorted(edits, have).steps(facts, restart, start)...)
 	if len(lane.Steps) == 0 {
 		if !slices.ContainsFunc(c.plan.Blocked, func(b Blocked) bool { return b.ID == w.ID }) {
 			c.plan.InSync++
@@ -86,7 +88,7 @@ func (c *computation) possible(w *spec.Container, edits []edit) []edit {
 		case e.kind == editAlloc:
 			b.Reason, b.Ways = c.cannotAllocate(w, e)
 		case e.kind == editMove:
-			b.Reason, b.Ways = c.cannotHold(w.Node, e.value, 0)
+			b.Reason, b.Ways = c.cannotHold(w.Node, e.value)
 		}
 		if b.Reason == "" {
 			out = append(out, e)
@@ -106,7 +108,7 @@ func (c *computation) cannotAllocate(w *spec.Container, e edit) (why string, way
 	if !ok {
 		return "the spec does not say on which storage it shall lie", []string{"write storage and size"}
 	}
-	return c.cannotHold(w.Node, storage, setting.Size.Or(r, 0))
+	return c.cannotHold(w.Node, storage)
 }
 
 // foreignVolume says why a volume of another container is not mounted: Proxmox would do it, and then two

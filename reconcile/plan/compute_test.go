@@ -361,8 +361,8 @@ func TestChange(t *testing.T) {
 0 in sync
 `,
 	}, {
-		name: "another node is blocked", edit: func(c *spec.Container) { c.Node = "pve2" },
-		plan: `101 web: blocked: migrate: lives on node pve1, the spec says pve2; this version of tend does not migrate
+		name: "a node that is offline is no place to migrate to", edit: func(c *spec.Container) { c.Node = "pve2" },
+		plan: `101 web: blocked: migrate: node pve2 is offline
 0 in sync
 `,
 	}}

@@ -60,6 +60,33 @@ type MoveVolume struct {
 // the volume, since its key is known only once it is detached.
 type DestroyVolume struct{ Volume string }
 
+// CloneContainer makes a container as a copy of another.
+type CloneContainer struct {
+	Source   proxmox.Ref
+	Hostname string
+	Snapshot string
+	Kind     spec.CloneKind
+	Storage  string // of a full clone; the source's where empty
+	Target   string // node, where it is another than the source's
+}
+
+// RestoreContainer makes a container from a backup.
+type RestoreContainer struct {
+	Archive string
+	Storage string
+	Values  proxmox.Values // in place of those of the backup
+}
+
+// Migrate moves the container to another node. Where it runs, it is stopped, moved and started again.
+type Migrate struct {
+	Target  string
+	Restart bool
+	Timeout time.Duration // of the shutdown
+}
+
+func (CloneContainer) op()   {}
+func (RestoreContainer) op() {}
+func (Migrate) op()          {}
 func (MoveVolume) op()       {}
 func (DestroyVolume) op()    {}
 func (CreateContainer) op()  {}
@@ -107,3 +134,21 @@ func (o MoveVolume) Verb() string { return "move " + o.Disk + " to " + o.Storage
 
 // Verb implements [Op].
 func (o DestroyVolume) Verb() string { return "destroy volume " + o.Volume }
+
+// Verb implements [Op].
+func (o CloneContainer) Verb() string {
+	verb := "clone "
+	if o.Kind != "" {
+		verb = string(o.Kind) + " clone of "
+	}
+	if o.Snapshot != "" {
+		return verb + o.Source.ID.String() + ", snapshot " + o.Snapshot
+	}
+	return verb + o.Source.ID.String()
+}
+
+// Verb implements [Op].
+func (o RestoreContainer) Verb() string { return "restore from " + o.Archive }
+
+// Verb implements [Op].
+func (o Migrate) Verb() string { return "migrate to " + o.Target }

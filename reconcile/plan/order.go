@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/felhom/tend/proxmox"
-	"github.com/felhom/tend/spec"
 	"github.com/felhom/tend/spec/setting"
 )
 
@@ -52,7 +51,7 @@ func isVolumeKey(key string) bool {
 // before they change and put back after, volumes are moved while the container is stopped and freed last. One
 // new volume or one network change a call, since Proxmox does not undo the first when the second fails
 // (pve-container API2/LXC/Config.pm).
-func (s sorting) steps(w *spec.Container, have *Observed, f setting.Facts, restart bool) []Step {
+func (s sorting) steps(f setting.Facts, restart, start bool) []Step {
 	lift := s.protected && (len(s.frees) > 0 || slices.ContainsFunc(s.volumes, func(e edit) bool { return isVolumeKey(e.key) }))
 	var out, last []Step
 	switch {
@@ -72,7 +71,7 @@ func (s sorting) steps(w *spec.Container, have *Observed, f setting.Facts, resta
 	if len(s.frees) == 0 {
 		out, last = append(out, last...), nil
 	}
-	out = append(out, s.powerSteps(w, have, f, restart)...)
+	out = append(out, s.powerSteps(f, restart, start)...)
 	for _, v := range s.frees {
 		out = append(out, Step{Op: DestroyVolume{v}, Effect: setting.Online, Cause: "as the spec or the command line says"})
 	}
@@ -80,12 +79,11 @@ func (s sorting) steps(w *spec.Container, have *Observed, f setting.Facts, resta
 }
 
 // powerSteps move volumes and bring the container to run, or to run with what was pending.
-func (s sorting) powerSteps(w *spec.Container, have *Observed, f setting.Facts, restart bool) []Step {
+func (s sorting) powerSteps(f setting.Facts, restart, start bool) []Step {
 	var moves []Step
 	for _, e := range s.moves {
 		moves = append(moves, stepOf(MoveVolume{Disk: e.key, Storage: e.value}, e))
 	}
-	template := setting.Template.Or(have.Current.Record, false)
 	switch {
 	case f.Running && len(moves) > 0:
 		cause := labels(changesOf(s.moves))
@@ -93,7 +91,7 @@ func (s sorting) powerSteps(w *spec.Container, have *Observed, f setting.Facts, 
 		return append(out, Step{Op: Start{}, Cause: "stopped for " + cause})
 	case f.Running && restart:
 		return []Step{{Op: Reboot{shutdownTimeout}, Effect: setting.Restart, Why: s.need, Cause: labels(s.need)}}
-	case !have.Running && w.Power == spec.Running && !template:
+	case start:
 		return append(moves, Step{Op: Start{}, Cause: "state: running"})
 	}
 	return moves

@@ -46,12 +46,13 @@ type Action int
 // The actions, in the order in which plans show them.
 const (
 	Destroy Action = iota
+	Retire         // stop, to be destroyed after the grace time
 	Create
 	Change
 )
 
 // String is the word that plans show.
-func (a Action) String() string { return [...]string{"destroy", "create", "change"}[a] }
+func (a Action) String() string { return [...]string{"destroy", "retire", "create", "change"}[a] }
 
 // MarshalText encodes the word of String.
 func (a Action) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
@@ -117,8 +118,12 @@ type UnusedVolume struct {
 
 // A Policy says what a plan may do. The zero value is the careful one.
 type Policy struct {
-	Prune      bool // destroy unclaimed containers
-	PruneMax   int  // at most so many in one plan; 0 is 1
+	Prune        bool          // destroy unclaimed containers
+	PruneMax     int           // at most so many in one plan; 0 is 1
+	PrunePercent int           // and at most so many percent of those that carry the owner's tag; 0 is no such limit
+	PruneGrace   time.Duration // stop them first and destroy them after so long; 0 destroys at once
+	Now          time.Time     // for the grace time
+
 	WindowOpen bool // a maintenance window is open now
 	RestartAll bool // restart what needs it, whatever the spec's policies
 	// DestroyVolumes are volumes that shall be destroyed with their data, by container.

@@ -52,6 +52,8 @@ func describe(op Op) string {
 	switch o := op.(type) {
 	case CreateContainer:
 		return o.Verb() + ": " + assignments(o.Values)
+	case RestoreContainer:
+		return o.Verb() + " to " + o.Storage + ": " + assignments(o.Values)
 	case SetConfig:
 		parts := []string{}
 		if len(o.Set) > 0 {
