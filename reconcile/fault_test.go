@@ -66,10 +66,7 @@ func jobs(t *testing.T) []*job {
 		if j.before != nil {
 			converged(t, once(t, n.reconciler(nil), j.before))
 		}
-		var err error
-		if j.start, err = n.State(); err != nil {
-			t.Fatal(err)
-		}
+		j.start = n.State()
 		j.start.Tasks = nil
 	}
 	return []*job{create, change}
@@ -113,9 +110,11 @@ func (j *job) finished(t *testing.T, n *node, r *reconcile.Reconciler) {
 			t.Errorf("%s is left with %v, lock %q", o.Ref, o.Current.Unused, o.Lock)
 		}
 	}
-	for typ, most := range map[string]map[proxmox.VMID]int{"vzstart": j.starts, "vzreboot": j.restarts} {
-		if got := n.tasks(t, typ); !within(got, most) {
-			t.Errorf("%s ended well %v times, want at most %v", typ, got, most)
+	starts, restarts := n.tasks(t, "vzstart"), n.tasks(t, "vzreboot")
+	for id := proxmox.VMID(201); id <= 205; id++ {
+		// A restart that failed half-way is made good by a start.
+		if restarts[id] > j.restarts[id] || starts[id]+restarts[id] > j.starts[id]+j.restarts[id] {
+			t.Errorf("%d was started %d times and restarted %d times, want %d and %d", id, starts[id], restarts[id], j.starts[id], j.restarts[id])
 		}
 	}
 }
@@ -135,15 +134,6 @@ func (n *node) tasks(t *testing.T, typ string) map[proxmox.VMID]int {
 		}
 	}
 	return out
-}
-
-func within(got, most map[proxmox.VMID]int) bool {
-	for id, n := range got {
-		if n > most[id] {
-			return false
-		}
-	}
-	return true
 }
 
 // TestEveryFault lets each request of a job fail in turn, in every way, and then runs the job anew.

@@ -50,7 +50,7 @@ func (g generator) container(id proxmox.VMID) *spec.Container {
 		c.Lifecycle.Ignore = some(g, "description", "tags", "cores", "memory", "network", "mounts", "features")
 	}
 	if g.chance(10) {
-		c.Init.SSHKeys = []string{"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE me"}
+		c.Init.SSHKeys = []string{"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f me"}
 	}
 	c.Lifecycle.ForbidDestroy = g.chance(5)
 	return c
@@ -195,7 +195,7 @@ func (g generator) setSystem(r setting.Record, _ proxmox.VMID) {
 func (g generator) setStart(r setting.Record, _ proxmox.VMID) {
 	may(g, r, setting.StartOnBoot, true, false)
 	if g.chance(25) {
-		s := setting.Record{"order": int64(g.IntN(5))}
+		s := setting.Record{"order": int64(1 + g.IntN(5))}
 		setting.Startup.Set(r, s)
 	}
 	may(g, r, setting.Console, true, false)
@@ -283,6 +283,11 @@ func (g generator) byHand(id proxmox.VMID) proxmox.Values {
 			setting.RootFS.Path, setting.Unprivileged.Path, setting.Tags.Path,
 		}, i.Path) {
 			continue
+		}
+		if i.Path == setting.Features.Path {
+			// What root alone may set and the next stop puts in force changes what a token may change then.
+			value = maps.Clone(value.(setting.Record))
+			delete(value.(setting.Record), setting.KeyCtl.Path)
 		}
 		if text := row.FormatWire(value); strings.TrimSpace(text) != "" {
 			v[i.PVE] = text

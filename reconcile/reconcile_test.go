@@ -47,7 +47,7 @@ func TestLife(t *testing.T) {
 			}
 			p, _, err := r.Plan(t.Context(), s.want)
 			if err != nil || !p.Empty() {
-				t.Errorf("the second plan is not empty: %v, %s", err, planJSON(t, p))
+				t.Errorf("the second plan is not empty: %v, %s", err, planText(t, p))
 			}
 		})
 	}

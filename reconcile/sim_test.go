@@ -19,8 +19,12 @@ import (
 	"github.com/felhom/tend/spec/setting"
 )
 
-// agent is the token that tend has in lab.yaml.
-const agent = "felhom@pve!agent"
+// agent is the token with few privileges that tend has in lab.yaml; strong is one that may all that a token
+// may.
+const (
+	agent  = "felhom@pve!agent"
+	strong = "root@pam!lab"
+)
 
 // A node is a simulated node with what it was asked to do.
 type node struct {
@@ -42,6 +46,7 @@ func newNode(t *testing.T, o sim.Options) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
+	st.Nodes["pve1"].Missing = nil // this one can limit the rate of interfaces
 	n := &node{}
 	o.Seed = 1
 	o.Fault = n.observe
@@ -54,8 +59,8 @@ func newNode(t *testing.T, o sim.Options) *node {
 }
 
 func (n *node) observe(c sim.Call) sim.Fault {
-	if c.User != agent {
-		return sim.Fault{}
+	if c.User != agent && c.User != strong {
+		return sim.Fault{} // by hand
 	}
 	n.mu.Lock()
 	n.calls = append(n.calls, c)
@@ -95,8 +100,10 @@ func (n *node) requests() int {
 
 // reconciler acts on the node as the agent. Tasks of the simulator have mostly ended when they are first
 // looked at.
-func (n *node) reconciler(j *journal.Journal) *reconcile.Reconciler {
-	c := proxmox.NewClient(n.As(agent))
+func (n *node) reconciler(j *journal.Journal) *reconcile.Reconciler { return n.reconcilerAs(agent, j) }
+
+func (n *node) reconcilerAs(user string, j *journal.Journal) *reconcile.Reconciler {
+	c := proxmox.NewClient(n.As(user))
 	o := proxmox.WatchOptions{Delay: -1, WaitOptions: proxmox.WaitOptions{First: time.Millisecond, Max: 5 * time.Millisecond}}
 	return &reconcile.Reconciler{
 		Client:   c,

@@ -94,7 +94,7 @@ func (ch *change) applySet(k string) error {
 	case isFamily(k, "mp"):
 		return ch.applyMount(k)
 	case isFamily(k, "net"):
-		net, err := parseNetwork(ch.conf.pending.values[k], ch.sim.newMAC)
+		net, err := parseNetwork(ch.conf.pending.values[k], ch.mac)
 		if err != nil {
 			return err
 		}
@@ -206,7 +206,7 @@ func (ch *change) plug(k, v string) (string, error) {
 	case k == "cpulimit", k == "cpuunits", k == "memory", k == "swap":
 		return v, nil
 	case isFamily(k, "net"):
-		net, err := parseNetwork(v, ch.sim.newMAC)
+		net, err := parseNetwork(v, ch.mac)
 		if err != nil {
 			return "", err
 		}
@@ -235,7 +235,7 @@ func (ch *change) plugNetwork(k string, net network) error {
 	if !had {
 		return ch.newInterface(k, net)
 	}
-	old, err := parseNetwork(oldText, ch.sim.newMAC)
+	old, err := parseNetwork(oldText, ch.mac)
 	if err != nil {
 		return err
 	}

@@ -32,12 +32,20 @@ func parseEvent(text string) (*event, error) {
 		body = w
 	}
 	ev := &event{utc: utc}
-	fields := strings.Fields(body)
-	if len(fields) == 0 {
-		return nil, bad
+	days := 0 // weekdays may stand right before the time
+	for days < len(body) && strings.IndexByte("0123456789* \t", body[days]) < 0 {
+		days++
 	}
-	if set, ok := parseWeekdays(fields[0]); ok {
-		ev.weekday, fields = set, fields[1:]
+	if days > 0 {
+		set, ok := parseWeekdays(body[:days])
+		if !ok {
+			return nil, bad
+		}
+		ev.weekday = set
+	}
+	fields := strings.FieldsFunc(body[days:], func(r rune) bool { return r == ' ' || r == '\t' })
+	if days == 0 && len(fields) == 0 {
+		return nil, bad
 	}
 	if len(fields) > 0 && strings.Contains(fields[0], "-") {
 		if !ev.parseDate(fields[0]) {
@@ -115,9 +123,13 @@ func (ev *event) parseTime(s string) bool {
 		ev.minute, ok[1] = parseSet(f[0], 0, 59)
 		ev.second, ok[2] = one(0), true
 	case 2:
-		ev.hour, ok[0] = parseSet(f[0], 0, 23)
 		ev.minute, ok[1] = parseSet(f[1], 0, 59)
 		ev.second, ok[2] = one(0), true
+		if ev.hour, ok[0] = parseSet(f[0], 0, 23); !ok[0] { // what cannot be an hour is a minute, with a second
+			ev.hour, ok[0] = nil, true
+			ev.minute, ok[1] = parseSet(f[0], 0, 59)
+			ev.second, ok[2] = parseSet(f[1], 0, 59)
+		}
 	case 3:
 		ev.hour, ok[0] = parseSet(f[0], 0, 23)
 		ev.minute, ok[1] = parseSet(f[1], 0, 59)
@@ -145,6 +157,9 @@ var errItem = errors.New("not a number, range or step")
 func addItem(set map[int]bool, part string, low, high int, alone bool) error {
 	body, stepText, stepped := strings.Cut(part, "/")
 	from, to, isRange := strings.Cut(body, "..")
+	if strings.ContainsAny(part, "+-") {
+		return errItem
+	}
 	a, err := strconv.Atoi(from)
 	if body == "*" && alone && stepped {
 		a, err = low, nil
@@ -159,7 +174,7 @@ func addItem(set map[int]bool, part string, low, high int, alone bool) error {
 	if stepped && err == nil {
 		step, err = strconv.Atoi(stepText)
 	}
-	if err != nil || a < 0 || a > high || b > high || b < a || step < 0 || step == 0 && body == "*" {
+	if err != nil || a < 0 || a > high || b > high || b < a || step < 0 || step == 0 && body == "*" || step > high {
 		return errItem
 	}
 	if step == 0 {

@@ -193,12 +193,12 @@ func (cl *cloning) addMount(k, v string) (shared bool, err error) {
 }
 
 func (cl *cloning) addNetwork(k, v string) error {
-	net, err := parseNetwork(v, cl.call.sim.newMAC)
+	net, err := netProps.parse(v, "")
 	if err != nil {
 		return err
 	}
-	net["hwaddr"] = cl.call.sim.newMAC() // always a new one
-	cl.conf.values[k] = net.print()
+	net["hwaddr"], net["type"] = cl.call.sim.newMAC(cl.to), "veth" // always a new one
+	cl.conf.values[k] = network(net).print()
 	return cl.call.checkBridge(cl.conf.values[k])
 }
 

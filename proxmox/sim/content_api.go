@@ -211,8 +211,11 @@ func putContent(c *call) (any, error) {
 	}
 	b := c.sim.st.Backups[volid]
 	if b == nil {
-		if c.given("notes") || c.given("protected") {
-			return nil, dief("only backups can have %s", "notes")
+		switch {
+		case c.given("notes"):
+			return nil, dief("only backups can have notes")
+		case c.given("protected"):
+			return nil, dief("only backups support attribute 'protected'")
 		}
 		return nil, nil
 	}

@@ -268,7 +268,7 @@ func (cr *creation) merge(t *task, from *conf) error {
 			if err != nil {
 				return err
 			}
-			net["hwaddr"], net["type"] = t.sim.newMAC(), "veth"
+			net["hwaddr"], net["type"] = t.sim.newMAC(cr.id), "veth"
 			cr.conf.values[k] = network(net).print()
 		case !given:
 			cr.conf.values[k] = from.values[k]

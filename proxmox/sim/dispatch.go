@@ -119,7 +119,7 @@ func (c *call) handle(rt *route, vars map[string]string, path string) (any, erro
 		c.params[k] = value{text: vars[k]}
 	}
 	if rt.noToken && strings.Contains(c.user, "!") {
-		return nil, forbidden(fmt.Sprintf("URI '%s' not available with API token, need proper ticket.\n", path))
+		return nil, forbidden(notForTokens(path))
 	}
 	if err := c.authorise(rt.perm); err != nil {
 		return nil, err
@@ -132,6 +132,10 @@ func (c *call) handle(rt *route, vars map[string]string, path string) (any, erro
 		return nil, err
 	}
 	return rt.handler(c)
+}
+
+func notForTokens(path string) string {
+	return fmt.Sprintf("URI '%s' not available with API token, need proper ticket.\n", path)
 }
 
 // authorise is RPCEnvironment.pm, check_api2_permissions.

@@ -61,8 +61,8 @@ func (s *Sim) answerHTTP(r *http.Request) answer {
 	if !ok {
 		return a
 	}
-	if token && user == "" {
-		user = "" // a call that needs nobody, with a token that is not looked at
+	if token && user == "" && path == "/access/ticket" && r.Method == "POST" {
+		return failure(asFault(forbidden(notForTokens(path))))
 	}
 	delete(p, "_dc")
 	a = s.serve(r.Context(), user, r.Method, path, p)

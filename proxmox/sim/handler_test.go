@@ -110,6 +110,10 @@ func TestHTTPAnswers(t *testing.T) {
 			"HTTP/1.1 401 Authentication failed!", "", false,
 		},
 		{
+			"a token makes no tickets", "POST /api2/json/access/ticket HTTP/1.1" + auth + "\nContent-Length: 24\n\nusername=root&password=x",
+			"HTTP/1.1 403 Permission check failed (URI '/access/ticket' not available with API token, need proper ticket.", `"data":null`, false,
+		},
+		{
 			"body on DELETE", "DELETE " + pve1 + "/lxc/101 HTTP/1.1" + auth + "\nContent-Length: 7\n\npurge=1",
 			"HTTP/1.1 501 Unexpected content for method 'DELETE'", "", false,
 		},

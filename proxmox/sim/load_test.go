@@ -2,8 +2,11 @@ package sim
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -172,4 +175,44 @@ func BenchmarkStart(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkReadAllHTTPS is what a plan reads: the list, and each container's config over kept connections.
+func BenchmarkReadAllHTTPS(b *testing.B) {
+	const n = 1000
+	s := start(b, crowd(b, n), Options{})
+	sv := listen(b, s)
+	client := &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: 8, MaxConnsPerHost: 8,
+	}}
+	get := func(path string) {
+		req, err := http.NewRequest("GET", sv.URL()+"/api2/json"+path, nil)
+		if err != nil {
+			b.Error(err)
+			return
+		}
+		req.Header.Set("Authorization", rootSecret)
+		resp, err := client.Do(req)
+		if err != nil {
+			b.Error(err)
+			return
+		}
+		defer resp.Body.Close()
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != 200 {
+			b.Errorf("%s: %s %v", path, resp.Status, err)
+		}
+	}
+	for b.Loop() {
+		get("/nodes/pve1/lxc")
+		var wg sync.WaitGroup
+		for w := range 8 {
+			wg.Go(func() {
+				for i := w; i < n; i += 8 {
+					get("/nodes/pve1/lxc/" + strconv.Itoa(1000+i) + "/config")
+				}
+			})
+		}
+		wg.Wait()
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/n, "µs/container")
 }

@@ -14,7 +14,7 @@ var lxcRoutes = []route{
 		"config", "pending", "status", "vncproxy", "termproxy", "vncwebsocket", "spiceproxy", "migrate", "clone",
 		"rrd", "rrddata", "firewall", "snapshot", "resize", "interfaces")},
 	{method: "GET", path: "/nodes/{node}/lxc/{vmid}/status", onNode: true, perm: everybody, handler: index("subdir",
-		"current", "start", "stop", "shutdown", "migrate")},
+		"current", "start", "stop", "shutdown", "reboot", "migrate")},
 	{
 		method: "GET", path: "/nodes/{node}/lxc/{vmid}/status/current", onNode: true, protected: true,
 		perm: need("/vms/{vmid}", "VM.Audit"), handler: containerStatus,

@@ -31,7 +31,7 @@ func (s *Sim) markBackups(storage string, keep map[string]string, vmid, kind str
 			r.Mark = "renamed"
 		} else {
 			r.Type = m[1]
-			if at, err := time.ParseInLocation(archiveStamp, m[3], time.Local); err == nil {
+			if at, err := time.ParseInLocation(archiveStamp, m[3], s.opts.Now().Location()); err == nil {
 				r.CTime = at.Unix()
 			}
 			group := m[1] + m[2]
@@ -46,7 +46,7 @@ func (s *Sim) markBackups(storage string, keep map[string]string, vmid, kind str
 		rows = append(rows, r)
 	}
 	for _, g := range groups {
-		markGroup(g, keep)
+		markGroup(g, keep, s.opts.Now().Location())
 	}
 	return rows
 }
@@ -65,12 +65,12 @@ var keepRules = []struct {
 }
 
 // markGroup is pve-storage Storage.pm, prune_mark_backup_group.
-func markGroup(rows []*pruneRow, keep map[string]string) {
-	any := false
+func markGroup(rows []*pruneRow, keep map[string]string, zone *time.Location) {
+	limited := false
 	for _, r := range keepRules {
-		any = any || mustFloat(keep[r.option]) > 0
+		limited = limited || mustFloat(keep[r.option]) > 0
 	}
-	if !any || truthy(keep["keep-all"]) {
+	if !limited || truthy(keep["keep-all"]) {
 		for _, r := range rows {
 			r.Mark = cmp.Or(r.Mark, "keep")
 		}
@@ -78,25 +78,25 @@ func markGroup(rows []*pruneRow, keep map[string]string) {
 	}
 	slices.SortStableFunc(rows, func(a, b *pruneRow) int { return cmp.Compare(b.CTime, a.CTime) })
 	for _, rule := range keepRules {
-		markPeriod(rows, int(mustFloat(keep[rule.option])), rule.period)
+		markPeriod(rows, int(mustFloat(keep[rule.option])), func(at int64) string { return rule.period(time.Unix(at, 0).In(zone)) })
 	}
 	for _, r := range rows {
 		r.Mark = cmp.Or(r.Mark, "remove")
 	}
 }
 
-func markPeriod(rows []*pruneRow, count int, period func(time.Time) string) {
+func markPeriod(rows []*pruneRow, count int, period func(int64) string) {
 	if count == 0 {
 		return
 	}
 	covered, opened := map[string]bool{}, map[string]bool{}
 	for _, r := range rows {
 		if r.Mark == "keep" {
-			covered[period(time.Unix(r.CTime, 0))] = true
+			covered[period(r.CTime)] = true
 		}
 	}
 	for _, r := range rows {
-		id := period(time.Unix(r.CTime, 0))
+		id := period(r.CTime)
 		switch {
 		case r.Mark != "" || covered[id]:
 		case opened[id]:

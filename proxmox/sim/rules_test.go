@@ -409,3 +409,18 @@ func TestTagPermissions(t *testing.T) {
 		}
 	}
 }
+
+// With a seed, a container's generated addresses do not depend on what happens next to it.
+func TestSeed(t *testing.T) {
+	net := func(before ...string) any {
+		s := start(t, lab(t), Options{Seed: 7})
+		for _, id := range append(before, "101") {
+			create(t, s, id, map[string]string{"net0": "name=eth0,bridge=vmbr0"})
+		}
+		return config(t, s, "101")["net0"]
+	}
+	alone, among := net(), net("102", "103")
+	if alone != among {
+		t.Errorf("alone %v, after others %v", alone, among)
+	}
+}

@@ -99,6 +99,8 @@ type Sim struct {
 	flocks      map[proxmox.VMID]chan struct{}      // held locks of config files; closed when released
 	tasks       *taskList
 	rng         *rand.Rand
+	seed        uint64
+	macs        map[proxmox.VMID]uint64 // how many addresses were made for a container
 	boot        time.Time
 	closed      bool
 	workers     sync.WaitGroup
@@ -131,7 +133,7 @@ func New(st *State, o Options) (*Sim, error) {
 	if seed == 0 {
 		seed = binary.LittleEndian.Uint64(s.secret)
 	}
-	s.rng = rand.New(rand.NewPCG(seed, 0))
+	s.seed, s.rng, s.macs = seed, rand.New(rand.NewPCG(seed, 0)), map[proxmox.VMID]uint64{}
 	s.tasks = newTaskList(own.Tasks)
 	s.loadGuests()
 	for volid, v := range own.Volumes {
@@ -210,13 +212,16 @@ func (s *Sim) warn(format string, args ...any) {
 	s.opts.Logger.Warn("node", slog.String("text", fmt.Sprintf(format, args...)))
 }
 
-// newMAC makes a MAC address with the datacenter's prefix (pve-common Tools.pm, random_ether_addr).
-func (s *Sim) newMAC() string {
+// newMAC makes a MAC address with the datacenter's prefix (pve-common Tools.pm, random_ether_addr). With a seed, a
+// container gets the same ones whatever others do at the same time.
+func (s *Sim) newMAC(id proxmox.VMID) string {
+	rng := rand.New(rand.NewPCG(s.seed, uint64(id)<<32|s.macs[id]))
+	s.macs[id]++
 	prefix := macPrefix(s.st)
 	var b strings.Builder
 	b.WriteString(strings.ToUpper(prefix))
 	for n := strings.Count(prefix, ":") + 1; n < 6; n++ {
-		fmt.Fprintf(&b, ":%02X", s.rng.IntN(256))
+		fmt.Fprintf(&b, ":%02X", rng.IntN(256))
 	}
 	return b.String()
 }

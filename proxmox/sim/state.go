@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -17,25 +18,25 @@ import (
 // A State is a cluster at rest, in a form that a person can read and write: what a simulator starts from and
 // what it leaves behind. Containers stand as the text of their config file, exactly as Proxmox writes it.
 type State struct {
-	Version    Version                     `yaml:"version"`
-	Cluster    Cluster                     `yaml:"cluster"`
-	Nodes      map[string]*Node            `yaml:"nodes"`
-	Storages   map[string]*Storage         `yaml:"storages"`
-	Templates  map[string]*Template        `yaml:"templates"`
-	Snippets   []string                    `yaml:"snippets"`
-	Containers map[proxmox.VMID]*Container `yaml:"containers"`
-	VMs        map[proxmox.VMID]*VM        `yaml:"vms,omitempty"` // virtual machines, which only occupy their ids
-	Volumes    map[string]*Volume          `yaml:"volumes,omitempty"`
-	Backups    map[string]*Backup          `yaml:"backups,omitempty"`
-	Pools      map[string]*Pool            `yaml:"pools"`
-	BackupJobs map[string]map[string]any   `yaml:"backup-jobs"`
-	Datacenter map[string]any              `yaml:"datacenter"`
-	Users      map[string]*User            `yaml:"users"`
-	Groups     map[string][]string         `yaml:"groups,omitempty"` // members by group
-	Roles      map[string][]string         `yaml:"roles"`            // privileges by role, besides the built-in roles
-	ACL        []ACL                       `yaml:"acl"`
-	Auth       map[string]string           `yaml:"auth,omitempty"` // names for credentials; the simulator does not read them
-	Tasks      []Task                      `yaml:"tasks,omitempty"`
+	Version    Version                   `yaml:"version"`
+	Cluster    Cluster                   `yaml:"cluster"`
+	Nodes      map[string]*Node          `yaml:"nodes"`
+	Storages   map[string]*Storage       `yaml:"storages"`
+	Templates  map[string]*Template      `yaml:"templates"`
+	Snippets   []string                  `yaml:"snippets"`
+	Containers containers                `yaml:"containers"`
+	VMs        map[proxmox.VMID]*VM      `yaml:"vms,omitempty"` // virtual machines, which only occupy their ids
+	Volumes    volumes                   `yaml:"volumes,omitempty"`
+	Backups    map[string]*Backup        `yaml:"backups,omitempty"`
+	Pools      map[string]*Pool          `yaml:"pools"`
+	BackupJobs map[string]map[string]any `yaml:"backup-jobs"`
+	Datacenter map[string]any            `yaml:"datacenter"`
+	Users      map[string]*User          `yaml:"users"`
+	Groups     map[string][]string       `yaml:"groups,omitempty"` // members by group
+	Roles      map[string][]string       `yaml:"roles"`            // privileges by role, besides the built-in roles
+	ACL        []ACL                     `yaml:"acl"`
+	Auth       map[string]string         `yaml:"auth,omitempty"` // names for credentials; the simulator does not read them
+	Tasks      []Task                    `yaml:"tasks,omitempty"`
 }
 
 // A Version is what GET /version answers.
@@ -219,6 +220,69 @@ func (u *User) UnmarshalYAML(n *yaml.Node) error {
 		}
 	}
 	return nil
+}
+
+// containers and volumes may be many thousand. The YAML package compares each key of a map with all others, so that
+// these are taken apart here.
+type (
+	containers map[proxmox.VMID]*Container
+	volumes    map[string]*Volume
+)
+
+// UnmarshalYAML reads the containers, by id.
+func (c *containers) UnmarshalYAML(n *yaml.Node) error {
+	var err error
+	*c, err = decodeEntries[containers](n, func(k *yaml.Node) (id proxmox.VMID, err error) { return id, k.Decode(&id) })
+	return err
+}
+
+// UnmarshalYAML reads the volumes, by volume id.
+func (v *volumes) UnmarshalYAML(n *yaml.Node) error {
+	var err error
+	*v, err = decodeEntries[volumes](n, func(k *yaml.Node) (string, error) { return k.Value, nil })
+	return err
+}
+
+func decodeEntries[M ~map[K]*V, K comparable, V any](n *yaml.Node, key func(*yaml.Node) (K, error)) (M, error) {
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
+		return M{}, nil
+	}
+	if n.Kind != yaml.MappingNode {
+		return nil, fmt.Errorf("line %d: must be a mapping", n.Line)
+	}
+	known := fieldNames(reflect.TypeFor[V]())
+	out := make(M, len(n.Content)/2)
+	for i := 0; i < len(n.Content); i += 2 {
+		k, v := n.Content[i], n.Content[i+1]
+		id, err := key(k)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", k.Line, err)
+		}
+		if _, twice := out[id]; twice {
+			return nil, fmt.Errorf("line %d: mapping key %q already defined", k.Line, k.Value)
+		}
+		for j := 0; j+1 < len(v.Content); j += 2 {
+			if f := v.Content[j]; v.Kind == yaml.MappingNode && !known[f.Value] {
+				return nil, fmt.Errorf("line %d: field %s not found in %q", f.Line, f.Value, k.Value)
+			}
+		}
+		var val *V
+		if err := v.Decode(&val); err != nil {
+			return nil, fmt.Errorf("line %d: %w", v.Line, err)
+		}
+		out[id] = val
+	}
+	return out, nil
+}
+
+// fieldNames are the names of a struct's fields in YAML.
+func fieldNames(t reflect.Type) map[string]bool {
+	out := map[string]bool{}
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+		out[name] = true
+	}
+	return out
 }
 
 // strictDecode decodes a node and refuses fields that are not known, which a node's own Decode would take.

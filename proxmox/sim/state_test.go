@@ -88,6 +88,9 @@ func TestParseStateTellsWhere(t *testing.T) {
 	for _, tt := range []struct{ name, yaml, want string }{
 		{"unknown field", "nodes: {n: {cpus: 1, memory: 1G, colour: red}}", "line 1: field colour not found"},
 		{"unknown field of a user", "nodes: {n: {cpus: 1, memory: 1G}}\nusers:\n  a@pam: {passwort: x}", "line 3:"},
+		{"unknown field of a volume", "nodes: {n: {cpus: 1, memory: 1G}}\nvolumes:\n  \"st:v\": {sise: 1G}", "line 3: field sise not found"},
+		{"volume twice", "nodes: {n: {cpus: 1, memory: 1G}}\nvolumes:\n  \"st:v\": {size: 1G}\n  \"st:v\": {size: 1G}", "line 4: mapping key \"st:v\" already defined"},
+		{"containers are a list", "nodes: {n: {cpus: 1, memory: 1G}}\ncontainers: [101]", "line 2: must be a mapping"},
 		{"no nodes", "version: {version: 9.2.11}", "nodes: there is none"},
 		{"size", "nodes: {n: {cpus: 1, memory: much}}", `line 1: "much" is not a size`},
 		{"storage type", "nodes: {n: {cpus: 1, memory: 1G}}\nstorages: {st: {type: tape, content: []}}", `storages.st: type "tape" is not one of btrfs`},

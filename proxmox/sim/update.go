@@ -99,6 +99,8 @@ type change struct {
 
 func (ch *change) id() proxmox.VMID { return ch.guest.id }
 
+func (ch *change) mac() string { return ch.sim.newMAC(ch.guest.id) }
+
 func (ch *change) print(lines ...string) {
 	if ch.log != nil {
 		ch.log(lines...)
@@ -340,7 +342,7 @@ func (s *Sim) checkRuntime(g *guest) error {
 		if !ok {
 			continue
 		}
-		net, err := parseNetwork(v, s.newMAC)
+		net, err := parseNetwork(v, func() string { return s.newMAC(g.id) })
 		if err != nil {
 			return err
 		}

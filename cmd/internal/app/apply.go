@@ -6,12 +6,14 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/felhom/tend/cmd/internal/config"
 	"github.com/felhom/tend/cmd/internal/view"
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/reconcile"
@@ -85,17 +87,21 @@ func apply(cmd *cobra.Command, s *Streams, o applyOptions, path string) error {
 		return err
 	}
 	defer j.Close()
-	in := s.interrupts(cmd.Context())
-	defer in.end()
-	progress := view.NewProgress(in.ctx, s.Err, s.errStyle(), (&execute.Executor{Client: ses.client}).LastLine)
+	progress := view.NewProgress(cmd.Context(), s.Err, s.errStyle(), (&execute.Executor{Client: ses.client}).LastLine)
 	if s.ErrTerminal {
 		progress.Live()
 	}
 	defer progress.Close()
+	ses.log = s.logger(ses.config, progress)
+	in := s.interrupts(cmd.Context(), progress)
+	defer in.end()
 	r := ses.reconciler(o.policy)
 	r.Executor = execute.Executor{
 		Client: ses.client, Journal: j, Parallel: o.parallel, LockTimeout: o.lockTimeout, TaskTimeout: o.taskTimeout,
 		Secrets: secretsOf(s), Progress: progress.Event, Stop: in.stop, RunID: rand.Text(), Log: ses.log,
+	}
+	if ses.config.Get(config.LogLevel).Text == "" {
+		r.Executor.Log = slog.New(slog.DiscardHandler) // the result tells of failed steps; only logs that are asked for repeat it
 	}
 	run, p, err := source.begin(in.ctx, r)
 	if err != nil {

@@ -54,7 +54,7 @@ func (s *Streams) connect(cmd *cobra.Command) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	log := s.logger(c)
+	log := s.logger(c, s.Err)
 	if file := flagText(cmd, "sandbox"); file != "" {
 		if cmd.Flags().Changed("endpoint") {
 			return nil, errors.New("both --sandbox and --endpoint are given: leave one out")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync/atomic"
 )
 
@@ -18,7 +19,8 @@ type interrupts struct {
 	gone atomic.Bool
 }
 
-func (s *Streams) interrupts(ctx context.Context) *interrupts {
+// interrupts begins to listen; what is said goes to say.
+func (s *Streams) interrupts(ctx context.Context, say io.Writer) *interrupts {
 	in := &interrupts{stop: make(chan struct{})}
 	ctx, cancel := context.WithCancelCause(ctx)
 	in.ctx = ctx
@@ -33,7 +35,7 @@ func (s *Streams) interrupts(ctx context.Context) *interrupts {
 			return
 		}
 		close(in.stop)
-		_, _ = fmt.Fprintln(s.Err, "Interrupted: the steps in flight are finished, nothing else is begun. Once more leaves at once.")
+		_, _ = fmt.Fprintln(say, "Interrupted: the steps in flight are finished, nothing else is begun. Once more leaves at once.")
 		select {
 		case <-signals:
 			in.gone.Store(true)

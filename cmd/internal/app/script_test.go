@@ -26,6 +26,10 @@ import (
 var updateScripts = flag.Bool("update", false, "write what scripts compare with anew")
 
 func TestMain(m *testing.M) {
+	// these tests wait for retries and for other processes more than for a processor
+	if err := flag.Set("test.parallel", "12"); err != nil {
+		panic(err)
+	}
 	testscript.Main(m, map[string]func(){
 		"tend": func() { os.Exit(app.Run(context.Background(), os.Args[1:], app.System())) },
 	})
@@ -52,6 +56,7 @@ var demo = sync.OnceValues(func() ([]byte, error) {
 // TestScripts runs what a person would type. Each script begins in a folder with a copy of examples/homelab in
 // spec and a sandbox on which it was applied.
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir:                 repository + "/testdata/scripts",
 		UpdateScripts:       *updateScripts,

@@ -51,7 +51,7 @@ func simulate(cmd *cobra.Command, s *Streams, o simulateOptions) error {
 	if err != nil {
 		return err
 	}
-	opts := sim.Options{TaskTime: o.taskTime, Logger: s.logger(c)}
+	opts := sim.Options{TaskTime: o.taskTime, Logger: s.logger(c, s.Err)}
 	signals, stop := s.signals()
 	defer stop()
 	for {

@@ -79,14 +79,14 @@ func (s *Streams) errStyle() view.Style {
 	return view.Style{Width: s.width(), Colour: s.coloured(s.ErrTerminal)}
 }
 
-// logger writes what is for operators to the standard error; what is for the person at the terminal takes the
+// logger writes what is for operators, mostly to the standard error; what is for the person at the terminal takes the
 // way over package view.
-func (s *Streams) logger(c *config.Config) *slog.Logger {
+func (s *Streams) logger(c *config.Config, to io.Writer) *slog.Logger {
 	o := &slog.HandlerOptions{Level: c.LogLevel}
 	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(s.Err, o))
+		return slog.New(slog.NewJSONHandler(to, o))
 	}
-	return slog.New(slog.NewTextHandler(s.Err, o))
+	return slog.New(slog.NewTextHandler(to, o))
 }
 
 // settings gathers the configuration from the flags of a verb, the environment and the file.

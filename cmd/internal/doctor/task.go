@@ -45,7 +45,10 @@ func (t TaskTest) Run(ctx context.Context) (found []Finding) {
 			if err := t.task(ctx, "destroy the scratch container", func() (proxmox.UPID, error) {
 				return t.Client.Destroy(ctx, ref, proxmox.DestroyParams{})
 			}); err != nil {
-				add(Failed, "the scratch container %s is left behind: %v", ref, err)
+				found = append(found, Finding{
+					Level: Failed, Area: "tasks", Text: fmt.Sprintf("the scratch container %s is left behind: %v", ref, err),
+					Hint: fmt.Sprintf("on the node: pct unlock %d; pct destroy %d", ref.ID, ref.ID),
+				})
 			}
 		}()
 	}

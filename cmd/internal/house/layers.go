@@ -38,20 +38,24 @@ func layers() []Layer {
 	wire := append([]string{"proxmox"}, texts...)
 	settings := append([]string{"spec/setting/..."}, wire...)
 	states := append([]string{"spec"}, settings...)
+	saved := []string{"proxmox/conffile", "proxmox/pct"}
 	pure := append([]string{"reconcile/plan/...", "reconcile/retention/..."}, states...)
 	return []Layer{
 		{"proxmox/property", nil, "codecs know the form of texts and stand on the standard library alone"},
 		{"proxmox/calendar", nil, "calendar events stand on the standard library alone"},
 		{"proxmox", texts, "the types and the client are for anyone's use, with any transport and without a spec"},
+		{"proxmox/conffile", wire, "a saved file is read by anyone, and knows no transport and no spec"},
+		{"proxmox/pct", wire, "command lines are read by anyone, and know no transport and no spec"},
 		{"proxmox/rest/...", wire, "a transport carries requests; it knows no other transport and no spec"},
-		{"proxmox/privileged/...", wire, "a transport carries requests; it knows no other transport and no spec"},
-		{"proxmox/sim/...", wire, "a transport carries requests; it knows no other transport and no spec"},
+		{"proxmox/privileged/...", append([]string{"proxmox/conffile"}, wire...), "a transport carries requests; it knows no other transport and no spec"},
+		{"proxmox/sim/...", append([]string{"proxmox/conffile"}, wire...), "a transport carries requests; it knows no other transport and no spec"},
 		{"proxmox/conformance/...", wire, "the contract of the transports belongs to none of them"},
 
 		{"spec/setting/...", wire, "the table describes settings in Proxmox's terms and knows no spec"},
 		{"spec", settings, "the spec is made of settings and knows nothing of files or of live state"},
 		{"spec/load/...", states, "loading makes a spec and needs no live state"},
 		{"spec/schema/...", states, "the schema is generated from the table"},
+		{"spec/write/...", append(append([]string{"spec/load/..."}, saved...), states...), "writing is reading backwards: from what was found to files, with no live connection"},
 
 		{"reconcile/plan/...", states, "a plan follows from spec and live state alone"},
 		{"reconcile/retention/...", states, "what to keep follows from the policy and what is there alone"},
@@ -82,7 +86,7 @@ type Ban struct {
 // purePlaces are the packages whose result follows from their arguments alone.
 func purePlaces() []string {
 	return []string{
-		"proxmox/property", "proxmox/calendar", "spec/setting/...", "spec", "spec/schema/...",
+		"proxmox/property", "proxmox/calendar", "proxmox/conffile", "proxmox/pct", "spec/setting/...", "spec", "spec/schema/...",
 		"reconcile/plan/...", "reconcile/retention/...",
 	}
 }
@@ -119,9 +123,9 @@ func directBans() []Ban {
 		},
 		{
 			Places: []string{"..."},
-			Except: []string{"spec/load/...", "proxmox/sim/...", "cmd/..."},
+			Except: []string{"spec/load/...", "spec/write/...", "proxmox/sim/...", "cmd/..."},
 			Banned: yamlLibraries(),
-			Why:    "authors' YAML is read by spec/load alone (the simulator has its state file, cmd the configuration of the agent)",
+			Why:    "authors' YAML is read by spec/load alone (spec/write finds the places in it that it edits, the simulator has its state file, cmd the configuration of the agent)",
 		},
 		{
 			Places: []string{"..."},

@@ -43,15 +43,15 @@ type row struct {
 
 // A block is everything that a plan shows of one container.
 type block struct {
-	id             proxmox.VMID
-	name           string
-	mark           string // "!" where nothing of it can be done
-	title, effect  string
-	rows           []row
-	reason         string // why the whole container is blocked
-	ways           []string
-	colour         colour
-	destroys, open bool
+	id            proxmox.VMID
+	name          string
+	mark          string // "!" where nothing of it can be done
+	title, effect string
+	rows          []row
+	reason        string // why the whole container is blocked
+	ways          []string
+	colour        colour
+	destroys      bool
 }
 
 // Text writes the plan for people.

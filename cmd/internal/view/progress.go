@@ -79,6 +79,16 @@ func (p *Progress) Align(lanes []plan.Lane) {
 	}
 }
 
+// Write writes lines of somebody else's, such as a log's, above those of running steps.
+func (p *Progress) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.erase()
+	n, err := p.w.Write(b)
+	p.draw()
+	return n, err
+}
+
 // Close ends the display and leaves the lines of steps that ended. It may be called again.
 func (p *Progress) Close() {
 	p.stop()
@@ -86,6 +96,7 @@ func (p *Progress) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.erase()
+	clear(p.running)
 }
 
 // Event shows an event.
@@ -96,7 +107,7 @@ func (p *Progress) Event(e execute.Event) {
 	switch e.Kind {
 	case execute.StepStarted:
 		now := time.Now()
-		p.running[id] = &activity{lane: pad(label(e), p.names), step: e.Lane.Steps[e.Step].Op.Verb(), begin: now, told: now}
+		p.running[id] = &activity{lane: pad(label(e), p.names), step: verb(e), begin: now, told: now}
 	case execute.TaskStarted:
 		if a := p.running[id]; a != nil {
 			a.task, a.waiting = e.Task, ""
@@ -106,7 +117,7 @@ func (p *Progress) Event(e execute.Event) {
 			a.waiting = e.Reason
 		}
 		if !p.live {
-			p.print("  %s  %s: waits, %s", label(e), Clean(e.Lane.Steps[e.Step].Op.Verb()), Clean(e.Reason))
+			p.print("  %s  %s: waits, %s", label(e), verb(e), Clean(e.Reason))
 		}
 	case execute.StepEnded:
 		delete(p.running, id)
@@ -119,9 +130,18 @@ func (p *Progress) Event(e execute.Event) {
 
 func label(e execute.Event) string { return fmt.Sprintf("%d %s", e.Lane.Ref.ID, Clean(e.Lane.Name)) }
 
+// verb is what the step does; what a container is made from was shown with the plan.
+func verb(e execute.Event) string {
+	op := e.Lane.Steps[e.Step].Op
+	if _, ok := op.(plan.CreateContainer); ok {
+		return plan.Create.String()
+	}
+	return Clean(op.Verb())
+}
+
 func (p *Progress) ended(e execute.Event) {
 	p.erase()
-	mark, c, text := "✓", green, Clean(e.Lane.Steps[e.Step].Op.Verb())
+	mark, c, text := "✓", green, verb(e)
 	if e.Err != nil {
 		mark, c, text = "✗", red, text+": "+Clean(e.Err.Error())
 	}
@@ -169,7 +189,7 @@ func (p *Progress) draw() {
 }
 
 func (a *activity) line(now time.Time) string {
-	text := fmt.Sprintf("  … %s  %6s  %s", a.lane, elapsed(now.Sub(a.begin)), Clean(a.step))
+	text := fmt.Sprintf("  … %s  %6s  %s", a.lane, elapsed(now.Sub(a.begin)), a.step)
 	switch {
 	case a.waiting != "":
 		text += "  waits: " + Clean(a.waiting)

@@ -33,10 +33,14 @@ func exampleResult(t *testing.T) view.Result {
 	return view.Result{Plan: p, Outcome: &reconcile.Outcome{
 		Passes: 2,
 		Containers: []reconcile.Container{
-			{Ref: proxmox.Ref{Node: "pve1", ID: 101}, Name: "web", State: reconcile.Changed, Done: p.Lane(101).Steps,
-				Warnings: []proxmox.TaskStatus{{UPID: upid(t), ExitStatus: "WARNINGS: 2"}}},
-			{Ref: db.Ref, Name: "db", State: reconcile.Stuck, Done: db.Steps, NotDone: db.Steps, Lane: db,
-				Err: errors.New("its steps were carried out, and it is not as it shall be"), Blocked: p.Blocked[1:2]},
+			{
+				Ref: proxmox.Ref{Node: "pve1", ID: 101}, Name: "web", State: reconcile.Changed, Done: p.Lane(101).Steps,
+				Warnings: []proxmox.TaskStatus{{UPID: upid(t), ExitStatus: "WARNINGS: 2"}},
+			},
+			{
+				Ref: db.Ref, Name: "db", State: reconcile.Stuck, Done: db.Steps, NotDone: db.Steps, Lane: db,
+				Err: errors.New("its steps were carried out, and it is not as it shall be"), Blocked: p.Blocked[1:2],
+			},
 			{Ref: media.Ref, Name: "media", State: reconcile.Failed, NotDone: media.Steps, Err: failed, Log: failed.Log},
 		},
 		Running: []proxmox.UPID{upid(t)},
@@ -91,8 +95,10 @@ func TestClusterState(t *testing.T) {
 		Cluster: "home", Spec: view.Revision{Hash: "4f2c91e", Branch: "main"}, Status: view.Blocked,
 		Containers: []view.ContainerState{
 			{ID: 101, Name: "web", Node: "pve1", Sync: view.Synced, Healthy: true, Power: "running", Uptime: 50 * time.Hour, Seconds: 180000},
-			{ID: 104, Name: "db", Node: "pve1", Sync: view.OutOfSync, Healthy: false, Power: "stopped", Lock: "backup",
-				Differs: []string{"cores", "mount /data"}, Restart: []string{"features", "mp0"}, Problems: []string{"shall run and is stopped"}},
+			{
+				ID: 104, Name: "db", Node: "pve1", Sync: view.OutOfSync, Healthy: false, Power: "stopped", Lock: "backup",
+				Differs: []string{"cores", "mount /data"}, Restart: []string{"features", "mp0"}, Problems: []string{"shall run and is stopped"},
+			},
 			{ID: 120, Name: "media", Node: "pve1", Sync: view.OutOfSync, Power: "missing", Problems: []string{"does not exist"}},
 			{ID: 130, Name: "gone", Node: "pve1", Sync: view.Unclaimed, Healthy: true, Power: "running", Uptime: 59 * time.Second, Seconds: 59},
 		},
