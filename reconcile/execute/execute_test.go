@@ -277,7 +277,9 @@ func TestSecrets(t *testing.T) {
 	if m := n.mutations(); len(m) > 0 {
 		t.Errorf("sent: %v", m)
 	}
-	x.Secrets = func(_ context.Context, r spec.SecretRef) (proxmox.Secret, error) { return proxmox.Secret("of " + r.File), nil }
+	x.Secrets = func(_ context.Context, r spec.SecretRef) (proxmox.Secret, error) {
+		return proxmox.Secret("of " + r.File), nil
+	}
 	check(t, run(t, x, lane), "101 done after 1 of 1")
 	if p := n.sent[0].Params.Get("password"); p != "of /run/credentials/media" {
 		t.Errorf("password is %q", p)

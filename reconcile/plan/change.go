@@ -18,6 +18,9 @@ func (c *computation) change(w *spec.Container, have *Observed) {
 		TagStyle:     c.have.TagStyle,
 	}
 	edits := diff(c.settings(w), have, facts, w.Lifecycle.Ignore)
+	if c.recreate(w, have, edits) {
+		return
+	}
 	edits = append(edits, c.freed(w, have)...)
 	edits = c.possible(w, c.withoutRenames(w, edits))
 	c.unused(w, have, edits)
@@ -81,7 +84,7 @@ func (c *computation) possible(w *spec.Container, edits []edit) []edit {
 			b.Reason = "an existing container cannot change it"
 			b.Ways = []string{
 				"write the value that it has: " + e.change.Row.Text(e.change.Old),
-				"back the container up and restore the backup with the new value",
+				"write lifecycle: {recreate: allow, backupTo: STORAGE}: it is backed up, and restored with the new value",
 			}
 		case e.change.Effect == setting.Refused:
 			b.Reason, b.Ways = refusal(e.change)

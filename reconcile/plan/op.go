@@ -84,6 +84,16 @@ type Migrate struct {
 	Timeout time.Duration // of the shutdown
 }
 
+// Backup backs the container up and keeps the backup.
+type Backup struct{ Storage string }
+
+// RestoreOver restores the backup that the lane has just made over the container.
+type RestoreOver struct {
+	Values proxmox.Values // its volumes, made anew, and what else is not taken from the backup
+}
+
+func (Backup) op()           {}
+func (RestoreOver) op()      {}
 func (CloneContainer) op()   {}
 func (RestoreContainer) op() {}
 func (Migrate) op()          {}
@@ -152,3 +162,9 @@ func (o RestoreContainer) Verb() string { return "restore from " + o.Archive }
 
 // Verb implements [Op].
 func (o Migrate) Verb() string { return "migrate to " + o.Target }
+
+// Verb implements [Op].
+func (o Backup) Verb() string { return "back up to " + o.Storage }
+
+// Verb implements [Op].
+func (o RestoreOver) Verb() string { return "restore the backup over it" }

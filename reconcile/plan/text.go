@@ -54,6 +54,8 @@ func describe(op Op) string {
 		return o.Verb() + ": " + assignments(o.Values)
 	case RestoreContainer:
 		return o.Verb() + " to " + o.Storage + ": " + assignments(o.Values)
+	case RestoreOver:
+		return o.Verb() + ": " + assignments(o.Values)
 	case SetConfig:
 		parts := []string{}
 		if len(o.Set) > 0 {
