@@ -25,7 +25,6 @@ type progress struct {
 	done     []plan.Step
 	last     *execute.LaneResult // of the latest pass that had a lane for it
 	did      map[string]bool     // lanes that were carried out whole, by their fingerprint
-	log      []string
 	warnings []proxmox.TaskStatus
 	withheld error // why its lane is not carried out; nil where it is, or there is none
 	stuck    bool  // its lane was carried out and made no difference

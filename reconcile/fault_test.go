@@ -255,6 +255,12 @@ func (m *mortal) Do(ctx context.Context, r proxmox.Request) (json.RawMessage, er
 	return data, err
 }
 
+func (m *mortal) died() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.dead
+}
+
 // TestKilled kills the process before and after each call of a job, while tasks take time, and lets a new one
 // finish with the journal as it was on disk.
 func TestKilled(t *testing.T) {
@@ -293,7 +299,7 @@ func (j *job) killed(t *testing.T, i int, after bool) bool {
 		Journal: log, Watcher: proxmox.NewTaskWatcher(c, proxmox.WatchOptions{Delay: -1}),
 	}}
 	_, _ = first.Once(ctx, j.want)
-	if m.calls < i {
+	if !m.died() {
 		return false
 	}
 	j.finished(t, n, n.reconciler(openJournal(t, path+".copy")))

@@ -104,7 +104,7 @@ func (n *node) reconciler(j *journal.Journal) *reconcile.Reconciler { return n.r
 
 func (n *node) reconcilerAs(user string, j *journal.Journal) *reconcile.Reconciler {
 	c := proxmox.NewClient(n.As(user))
-	o := proxmox.WatchOptions{Delay: -1, WaitOptions: proxmox.WaitOptions{First: time.Millisecond, Max: 5 * time.Millisecond}}
+	o := proxmox.WatchOptions{Delay: -1, WaitOptions: proxmox.WaitOptions{First: time.Millisecond, Max: time.Second}}
 	return &reconcile.Reconciler{
 		Client:   c,
 		Executor: execute.Executor{Watcher: proxmox.NewTaskWatcher(c, o), Journal: j},

@@ -62,6 +62,7 @@ type victim struct {
 	proc  *os.Process
 	dead  chan struct{}
 	done  atomic.Bool // it was killed
+	safe  atomic.Bool // its first run is over, and it is to be left alone
 }
 
 func newVictim(t *testing.T, state []byte, o sim.Options) *victim {
@@ -97,7 +98,7 @@ func (v *victim) spec(text string) string {
 
 // fault kills the process once and waits until it is gone, so that it cannot see what comes of the call.
 func (v *victim) fault(c sim.Call) sim.Fault {
-	if v.at == nil || v.done.Load() || !v.at(c) || !v.done.CompareAndSwap(false, true) {
+	if v.at == nil || v.safe.Load() || v.done.Load() || !v.at(c) || !v.done.CompareAndSwap(false, true) {
 		return sim.Fault{}
 	}
 	v.mu.Lock()
@@ -250,6 +251,7 @@ func (v *victim) killedAndRunAgain(text string, want facts) {
 	t.Helper()
 	spec := v.spec(text)
 	code, out := v.run("apply", "--yes", spec)
+	v.safe.Store(true)
 	if !v.done.Load() { // lanes run side by side, so that the last requests of a run may be fewer by one
 		if code != 0 {
 			t.Fatalf("not killed: exit code %d\n%s", code, out)
