@@ -49,7 +49,7 @@ var textRules = []textRule{
 	{regexp.MustCompile(`^unable to find configuration file for (?:CT|VM) \d+`), ErrNoGuest},
 	// storages, volumes, snapshots, pools, bridges, …: all of one form
 	{regexp.MustCompile(`^[A-Za-z][\w ]* '[^']*' does not exist\b`), ErrNotFound},
-	{regexp.MustCompile(`(?i)^no such (?:task|job|node|cluster node|volume|pool|storage|snapshot|user|logical volume)\b`), ErrNotFound},
+	{regexp.MustCompile(`(?i)^no such (?:task|job|vzdump job|template|node|cluster node|volume|pool|storage|snapshot|user|logical volume)\b`), ErrNotFound},
 	// pve-common INotify/Tools: the name of a node that is not in the cluster is looked up as a host
 	{regexp.MustCompile(`^hostname lookup '[^']*' failed\b`), ErrNotFound},
 	{regexp.MustCompile(`^[A-Za-z]+ (?:\d+|'[^']*') already exists\b`), ErrExists},

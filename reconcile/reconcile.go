@@ -66,6 +66,7 @@ type Run struct {
 
 	open      []*journal.Record      // calls whose end is not known
 	unsettled map[proxmox.VMID]error // why, after they were looked up
+	freed     map[string]bool        // volumes that this run has destroyed
 	plan      *plan.Plan             // the latest; nil before the first
 	have      *plan.Live
 	readAt    time.Time
@@ -103,16 +104,49 @@ func (run *Run) Plan(ctx context.Context) (*plan.Plan, *plan.Live, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	p := plan.Compute(run.want, have, run.reconciler.Policy)
+	policy := run.policy()
+	p := plan.Compute(run.want, have, policy)
 	more, err := run.observer.Fill(ctx, have, p.Needs(have))
 	if err != nil {
 		return nil, nil, err
 	}
 	if more {
-		p = plan.Compute(run.want, have, run.reconciler.Policy)
+		p = plan.Compute(run.want, have, policy)
 	}
 	run.plan, run.have = p, have
 	return p, have, nil
+}
+
+// policy is the policy of what is left: consent to destroy a volume is used up once it is destroyed.
+func (run *Run) policy() plan.Policy {
+	p := run.reconciler.Policy
+	if len(run.freed) == 0 {
+		return p
+	}
+	left := map[proxmox.VMID][]string{}
+	for id, volumes := range p.DestroyVolumes {
+		for _, v := range volumes {
+			if !run.freed[v] {
+				left[id] = append(left[id], v)
+			}
+		}
+	}
+	p.DestroyVolumes = left
+	return p
+}
+
+// noteFreed remembers the volumes that were destroyed.
+func (run *Run) noteFreed(r execute.Result) {
+	for _, l := range r.Lanes {
+		for _, s := range l.Done() {
+			if op, ok := s.Op.(plan.DestroyVolume); ok {
+				if run.freed == nil {
+					run.freed = map[string]bool{}
+				}
+				run.freed[op.Volume] = true
+			}
+		}
+	}
 }
 
 // settle looks up the calls whose end is not known and waits for those that are not over. Those that cannot be
@@ -164,6 +198,7 @@ func (run *Run) Apply(ctx context.Context) (Outcome, error) {
 		x.ReadAt = run.readAt
 		result, err := x.Run(ctx, todo)
 		a.note(result)
+		run.noteFreed(result)
 		run.open = append(run.open, result.Open()...)
 		if err != nil || run.stopping() {
 			a.interrupted = true

@@ -49,10 +49,16 @@ type SavedGuest struct {
 }
 
 type savedPolicy struct {
-	Prune      bool `json:"prune"`
-	PruneMax   int  `json:"pruneMax"`
+	Prune        bool          `json:"prune"`
+	PruneMax     int           `json:"pruneMax"`
+	PrunePercent int           `json:"prunePercent"`
+	PruneGrace   time.Duration `json:"pruneGrace"`
+	Now          time.Time     `json:"now"`
+
 	WindowOpen bool `json:"windowOpen"`
 	RestartAll bool `json:"restartAll"`
+
+	DestroyVolumes map[proxmox.VMID][]string `json:"destroyVolumes,omitempty"`
 }
 
 // ErrMoved is why a saved plan is refused: what it was made on is not what there is.
@@ -200,7 +206,7 @@ func encodeState(s *spec.State) ([]byte, error) {
 		spec.Nodes.Set(doc, s.Cluster.Nodes)
 	}
 	for _, c := range s.Containers {
-		containers[c.Name] = containerRecord(c)
+		containers[c.Name] = c.Record()
 	}
 	spec.Containers.Set(doc, containers)
 	var b bytes.Buffer
@@ -210,34 +216,4 @@ func encodeState(s *spec.State) ([]byte, error) {
 		return nil, err
 	}
 	return b.Bytes(), nil
-}
-
-// containerRecord is the inverse of [spec.NewContainer].
-func containerRecord(c *spec.Container) setting.Record {
-	r := maps.Clone(c.Settings)
-	if r == nil {
-		r = setting.Record{}
-	}
-	spec.ID.Set(r, int64(c.ID))
-	spec.Node.Set(r, c.Node)
-	spec.PowerState.Set(r, string(c.Power))
-	spec.Restarts.Set(r, string(c.Restart))
-	spec.Adopt.Set(r, c.Adopt)
-	if c.Lifecycle.ForbidDestroy {
-		spec.DestroyRule.Set(r, "forbid")
-	}
-	if len(c.Lifecycle.Ignore) > 0 {
-		spec.Ignore.Set(r, c.Lifecycle.Ignore)
-	}
-	if len(c.Init.SSHKeys) > 0 {
-		spec.SSHKeys.Set(r, c.Init.SSHKeys)
-	}
-	for key, text := range map[*setting.Key[string]]string{
-		&spec.FromTemplate: c.From.Template, &spec.PasswordFile: c.Init.Password.File, &spec.PasswordEnv: c.Init.Password.Env,
-	} {
-		if text != "" {
-			key.Set(r, text)
-		}
-	}
-	return r
 }

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -25,13 +26,16 @@ func NewContainer(name string, r setting.Record, at Place) *Container {
 	}
 	return &Container{
 		Name: name, Place: at, Settings: settings,
-		ID:      proxmox.VMID(ID.Or(r, 0)),
-		Node:    Node.Or(r, ""),
-		From:    From{Template: FromTemplate.Or(r, "")},
-		Power:   Power(PowerState.Or(r, *PowerState.Default)),
-		Restart: RestartPolicy(Restarts.Or(r, *Restarts.Default)),
+		ID:        proxmox.VMID(ID.Or(r, 0)),
+		Node:      Node.Or(r, ""),
+		From:      newFrom(r),
+		Power:     Power(PowerState.Or(r, *PowerState.Default)),
+		Restart:   RestartPolicy(Restarts.Or(r, *Restarts.Default)),
+		DependsOn: DependsOn.Or(r, nil),
 		Lifecycle: Lifecycle{
 			ForbidDestroy: DestroyRule.Or(r, *DestroyRule.Default) == "forbid",
+			AllowRecreate: RecreateRule.Or(r, *RecreateRule.Default) == "allow",
+			BackupTo:      BackupTo.Or(r, ""),
 			Ignore:        Ignore.Or(r, nil),
 		},
 		Init: Init{
@@ -40,6 +44,56 @@ func NewContainer(name string, r setting.Record, at Place) *Container {
 		},
 		Adopt: Adopt.Or(r, *Adopt.Default),
 	}
+}
+
+func newFrom(r setting.Record) From {
+	clone := Clone{ID: proxmox.VMID(CloneID.Or(r, 0)), Snapshot: CloneSnapshot.Or(r, "")}
+	if full, ok := CloneFull.Get(r); ok {
+		clone.Kind = LinkedClone
+		if full {
+			clone.Kind = FullClone
+		}
+	}
+	return From{Template: FromTemplate.Or(r, ""), Image: FromImage.Or(r, ""), Backup: FromBackup.Or(r, ""), Clone: clone}
+}
+
+// Record is the inverse of [NewContainer]: what an author would write.
+func (c *Container) Record() setting.Record {
+	r := maps.Clone(c.Settings)
+	if r == nil {
+		r = setting.Record{}
+	}
+	ID.Set(r, int64(c.ID))
+	for key, text := range map[*setting.Key[string]]string{
+		&Node: c.Node, &PowerState: string(c.Power), &Restarts: string(c.Restart),
+		&FromTemplate: c.From.Template, &FromImage: c.From.Image, &FromBackup: c.From.Backup, &CloneSnapshot: c.From.Clone.Snapshot,
+		&BackupTo: c.Lifecycle.BackupTo, &PasswordFile: c.Init.Password.File, &PasswordEnv: c.Init.Password.Env,
+	} {
+		if text != "" {
+			key.Set(r, text)
+		}
+	}
+	for key, list := range map[*setting.Key[[]string]][]string{
+		&DependsOn: c.DependsOn, &Ignore: c.Lifecycle.Ignore, &SSHKeys: c.Init.SSHKeys,
+	} {
+		if len(list) > 0 {
+			key.Set(r, list)
+		}
+	}
+	Adopt.Set(r, c.Adopt)
+	if c.From.Clone.ID != 0 {
+		CloneID.Set(r, int64(c.From.Clone.ID))
+	}
+	if c.From.Clone.Kind != "" {
+		CloneFull.Set(r, c.From.Clone.Kind == FullClone)
+	}
+	if c.Lifecycle.ForbidDestroy {
+		DestroyRule.Set(r, "forbid")
+	}
+	if c.Lifecycle.AllowRecreate {
+		RecreateRule.Set(r, "allow")
+	}
+	return r
 }
 
 // NewState puts a spec together: containers by VMID.

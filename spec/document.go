@@ -27,6 +27,33 @@ var (
 		Type: setting.Pattern("volume of a template, as in local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst", `[^:\s]+:vztmpl/\S+`),
 		Doc:  "Template that the container is made from.",
 	}
+	FromImage = setting.Key[string]{
+		Path: "from.image", Example: `"local:vztmpl/caddy_2.tar"`,
+		Type: setting.Pattern("volume of an OCI image, as in local:vztmpl/caddy_2.tar", `[^:\s]+:vztmpl/\S+`),
+		Doc: "OCI image that the container is made from. What the image overwrites (entrypoint, env, console.mode) is put " +
+			"right before the first start.",
+	}
+	FromBackup = setting.Key[string]{
+		Path: "from.backup.volume", Example: `"local:backup/vzdump-lxc-120-2026_11_01-02_30_00.tar.zst"`, Label: "backup",
+		Type: setting.Pattern("volume of a backup, as in local:backup/vzdump-lxc-120-….tar.zst", `[^:\s]+:\S+`),
+		Doc:  "Backup that the container is restored from, with all its mounts, on the storage of rootfs.",
+	}
+	CloneID = setting.Key[int64]{
+		Path: "from.clone.id", Type: setting.Integer(int64(proxmox.MinVMID), int64(proxmox.MaxVMID)), Label: "clone of",
+		Doc: "VMID of the container that is copied.", Example: "9000",
+	}
+	CloneSnapshot = setting.Key[string]{
+		Path: "from.clone.snapshot", Type: setting.Pattern("name of a snapshot", `[a-zA-Z][a-zA-Z0-9_-]+`), Example: "golden",
+		Doc: "Snapshot that is copied in place of the present; a must for a full clone of a running container.",
+	}
+	CloneFull = setting.Key[bool]{
+		Path: "from.clone.full", Type: setting.Boolean(), Example: "true",
+		Doc: "Whether volumes are copied whole, or linked to the source's. Absent: linked from a template, else whole.",
+	}
+	DependsOn = setting.Key[[]string]{
+		Path: "dependsOn", Type: names("name of a container"), Example: "[db]",
+		Doc: "Containers of the spec that are started before this one.",
+	}
 	PowerState = setting.Key[string]{
 		Path: "state", Type: setting.Enum(string(Running), string(Stopped), string(Any)), Default: new(string(Running)),
 		Doc: "Whether the container shall run; any leaves it as it is.", Example: "running",
@@ -41,8 +68,13 @@ var (
 		Doc: "Whether tend may ever destroy the container.",
 	}
 	RecreateRule = setting.Key[string]{
-		Path: "lifecycle.recreate", Type: setting.Enum("forbid"), Default: new("forbid"), Example: "forbid",
-		Doc: "Whether the container may be made anew for a change that needs it.",
+		Path: "lifecycle.recreate", Type: setting.Enum("forbid", "allow"), Default: new("forbid"), Example: "forbid",
+		Doc: "Whether the container may be made anew for a change that needs it: backed up, and restored with the change. " +
+			"Its snapshots are lost.",
+	}
+	BackupTo = setting.Key[string]{
+		Path: "lifecycle.backupTo", Type: setting.Pattern("name of a storage", `[A-Za-z][-\w.]*[A-Za-z0-9]`), Example: "backups",
+		Doc: "Storage for the backup that is made before the container is made anew. It is kept.",
 	}
 	Ignore = setting.Key[[]string]{
 		Path: "lifecycle.ignore", Example: "[description]",
@@ -77,8 +109,8 @@ var (
 var ContainerFields = setting.Object{
 	Name: "container",
 	Rows: append([]setting.Row{
-		ID, Node, Use, FromTemplate, PowerState, Restarts, Adopt, DestroyRule, RecreateRule, Ignore, SSHKeys,
-		PasswordFile, PasswordEnv,
+		ID, Node, Use, FromTemplate, FromImage, FromBackup, CloneID, CloneSnapshot, CloneFull, DependsOn, PowerState,
+		Restarts, Adopt, DestroyRule, RecreateRule, BackupTo, Ignore, SSHKeys, PasswordFile, PasswordEnv,
 	}, setting.Container.Rows...),
 }
 

@@ -24,14 +24,9 @@ var (
 	}
 	LaterInContainer = []LaterField{
 		{Path: "snapshots"},
-		{Path: "dependsOn"},
 		{Path: "pool"},
-		{Path: "from.image"},
-		{Path: "from.clone"},
-		{Path: "from.backup"},
 		{Path: "mounts.*.hostMount"},
 		{Path: "mounts.*.path"},
-		{Path: "lifecycle.recreate", Value: "allow"},
 		{Path: "init.password.age"},
 	}
 )

@@ -39,7 +39,8 @@ type Container struct {
 	Lifecycle Lifecycle
 	Init      Init
 	Adopt     bool
-	Place     Place // where its name stands
+	DependsOn []string // names of containers that are started before
+	Place     Place    // where its name stands
 }
 
 // Label is the container's VMID and name, for messages: "120 media".
@@ -59,10 +60,32 @@ func (p Place) String() string {
 	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
 }
 
-// From says what a container is made from.
+// From says what a container is made from: one of its fields is set.
 type From struct {
 	Template string // volume of a template, "local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst"
+	Image    string // volume of an OCI image, "local:vztmpl/caddy_2.tar"
+	Backup   string // volume of a backup, "local:backup/vzdump-lxc-120-2026_11_01-02_30_00.tar.zst"
+	Clone    Clone
 }
+
+// IsZero reports whether nothing is said.
+func (f From) IsZero() bool { return f == From{} }
+
+// A Clone is a copy of another container.
+type Clone struct {
+	ID       proxmox.VMID // of the source; 0 where none
+	Snapshot string       // copied in place of the present
+	Kind     CloneKind
+}
+
+// A CloneKind says how volumes are copied.
+type CloneKind string
+
+// The kinds of clones. Where none is said, a template is cloned linked and anything else in full.
+const (
+	FullClone   CloneKind = "full"
+	LinkedClone CloneKind = "linked"
+)
 
 // Power is whether a container shall run.
 type Power string
@@ -87,6 +110,8 @@ const (
 // A Lifecycle limits what may happen to a container.
 type Lifecycle struct {
 	ForbidDestroy bool
+	AllowRecreate bool
+	BackupTo      string   // storage of the backup that a recreate makes first
 	Ignore        []string // paths of settings that are left alone
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/felhom/tend/spec/setting"
@@ -19,6 +20,7 @@ func Validate(s *State) []Fault {
 	for _, c := range s.Containers {
 		v.container(c)
 	}
+	v.dependencies()
 	return v.faults
 }
 
@@ -47,7 +49,73 @@ func (v *validation) container(c *Container) {
 	v.identity(c)
 	v.volumes(c)
 	v.network(c)
+	v.sources(c)
 	v.combinations(c)
+}
+
+// sources checks that a container is made from one thing.
+func (v *validation) sources(c *Container) {
+	n, at := 0, setting.Path{}
+	for _, s := range []struct {
+		row setting.Row
+		set bool
+	}{
+		{FromTemplate, c.From.Template != ""}, {FromImage, c.From.Image != ""}, {FromBackup, c.From.Backup != ""},
+		{CloneID, c.From.Clone != Clone{}},
+	} {
+		if s.set {
+			n, at = n+1, strings.Split(s.row.SpecPath(), ".")
+		}
+	}
+	switch {
+	case n > 1:
+		v.fault(c, at, "is a second source beside another: keep one of template, image, clone and backup")
+	case c.From.Clone != (Clone{}) && c.From.Clone.ID == 0:
+		v.fault(c, strings.Split(CloneID.Path, "."), "is missing: write the VMID of the container to copy")
+	case c.From.Clone.ID == c.ID && c.ID != 0:
+		v.fault(c, strings.Split(CloneID.Path, "."), "is the container itself: write the VMID of another one")
+	}
+	if c.Lifecycle.AllowRecreate && c.Lifecycle.BackupTo == "" {
+		v.fault(c, strings.Split(BackupTo.Path, "."), "is missing: write the storage for the backup that recreate: allow makes first")
+	}
+}
+
+// dependencies checks that what a container depends on exists, and that it does not depend on itself in the end.
+func (v *validation) dependencies() {
+	byName := map[string]*Container{}
+	for _, c := range v.state.Containers {
+		byName[c.Name] = c
+	}
+	state := map[string]int{} // 1: on the way, 2: done
+	var visit func(c *Container)
+	visit = func(c *Container) {
+		state[c.Name] = 1
+		for i, name := range c.DependsOn {
+			at := setting.Path{DependsOn.Path, strconv.Itoa(i)}
+			next := byName[name]
+			switch {
+			case next == nil:
+				v.fault(c, at, "there is no container %q%s", name, didYouMean(name, slices.Sorted(maps.Keys(byName))))
+			case state[name] == 1:
+				v.fault(c, at, "depends, in the end, on %s itself: break the circle", c.Name)
+			case state[name] == 0:
+				visit(next)
+			}
+		}
+		state[c.Name] = 2
+	}
+	for _, c := range v.state.Containers {
+		if state[c.Name] == 0 {
+			visit(c)
+		}
+	}
+}
+
+func didYouMean(name string, known []string) string {
+	if n := setting.Nearest(name, known); n != "" {
+		return fmt.Sprintf(": did you mean %q?", n)
+	}
+	return ""
 }
 
 // identity checks what tells containers apart and where they live.
@@ -75,7 +143,7 @@ func (v *validation) volumes(c *Container) {
 	_, isVolume := setting.Volume.Get(root)
 	_, isHost := setting.HostPath.Get(root)
 	_, hasStorage := setting.Storage.Get(root)
-	if c.From.Template != "" && !isVolume && !isHost && !hasStorage {
+	if (c.From.Template != "" || c.From.Image != "") && !isVolume && !isHost && !hasStorage {
 		v.fault(c, at.Join(setting.Storage.Path), "is missing: write the storage for the root file system, here or in defaults")
 	}
 	v.source(c, at, root)
@@ -98,6 +166,9 @@ func (v *validation) volumes(c *Container) {
 			v.fault(c, at, "would be shadowed by the container's own %s: mount elsewhere", clean)
 		}
 		r := mounts[id]
+		if removed, _ := setting.Removal(r); removed {
+			continue
+		}
 		if !v.source(c, at, r) {
 			v.fault(c, at, "has no source: write storage and size for a new volume, or volume, or hostPath")
 		} else if _, sized := setting.Size.Get(r); !sized && onStorage(r) {

@@ -31,6 +31,12 @@ func (k *known) ours(op plan.Op) {
 		}
 	case plan.Resize:
 		k.touch(op.Disk)
+	case plan.MoveVolume:
+		k.touch(op.Disk)
+	case plan.DestroyVolume:
+		k.unused = true
+	case plan.CloneContainer, plan.RestoreContainer, plan.RestoreOver:
+		k.config = proxmox.Config{} // what it is now, nobody has read
 	case plan.Start, plan.Shutdown, plan.Reboot:
 		// What is pending is applied when a container stops and when it starts (pve-container
 		// lxc-pve-poststop-hook and LXC.pm, vm_start); a mount that goes becomes unusedN.

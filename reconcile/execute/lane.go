@@ -23,6 +23,9 @@ type lane struct {
 	begin  time.Time
 	result LaneResult
 	over   chan struct{} // closed once the result stands
+
+	backupTo string // storage of the backup that the lane has made
+	safe     string // the backup that is being restored over the container
 }
 
 func newRun(x *Executor, p *plan.Plan) *run {
@@ -130,9 +133,13 @@ func (l *lane) carryOut(ctx context.Context) {
 		l.tell(Event{Kind: StepEnded, Step: i, Status: status, Err: err, Since: time.Since(begin)})
 		l.log(ctx, s, status, err, time.Since(begin))
 		if status != Done {
+			if l.safe != "" && err != nil {
+				err = fmt.Errorf("%w; everything it had is in the backup %s", err, l.safe)
+			}
 			l.end(status, err)
 			return
 		}
+		l.safe = ""
 		l.result.Steps++
 	}
 	l.end(Done, nil)

@@ -17,6 +17,11 @@ import (
 var workers = map[journal.Kind][]string{
 	journal.Create:   {"vzcreate"},
 	journal.Resize:   {"resize"},
+	journal.Move:     {"move_volume"},
+	journal.Clone:    {"vzclone"},
+	journal.Restore:  {"vzrestore"},
+	journal.Backup:   {"vzdump"},
+	journal.Migrate:  {"vzmigrate", "hamigrate"},
 	journal.Start:    {"vzstart", "hastart"},
 	journal.Shutdown: {"vzshutdown", "hastop"},
 	journal.Reboot:   {"vzreboot"},

@@ -101,6 +101,21 @@ func (l *lane) prepare(ctx context.Context, op plan.Op) (call, error) {
 		digest, err := l.digest(ctx)
 		p := proxmox.ResizeParams{Disk: op.Disk, Size: strconv.FormatInt(int64(op.Size), 10), Digest: digest}
 		return func(ctx context.Context) (proxmox.UPID, error) { return c.Resize(ctx, l.Ref, p) }, err
+	case plan.CloneContainer, plan.RestoreContainer:
+		return l.copied(op), nil
+	case plan.Backup:
+		return l.backup(op), nil
+	case plan.RestoreOver:
+		return l.restoreOver(ctx, op)
+	case plan.Migrate:
+		p := proxmox.MigrateParams{Target: op.Target, Restart: op.Restart, Timeout: op.Timeout}
+		return func(ctx context.Context) (proxmox.UPID, error) { return c.Migrate(ctx, l.Ref, p) }, nil
+	case plan.MoveVolume:
+		digest, err := l.digest(ctx)
+		p := proxmox.MoveParams{Volume: op.Disk, Storage: op.Storage, Digest: digest}
+		return func(ctx context.Context) (proxmox.UPID, error) { return c.MoveVolume(ctx, l.Ref, p) }, err
+	case plan.DestroyVolume:
+		return l.destroyVolume(ctx, op)
 	case plan.Start:
 		return func(ctx context.Context) (proxmox.UPID, error) { return c.Start(ctx, l.Ref) }, nil
 	case plan.Shutdown:
@@ -127,11 +142,7 @@ func (l *lane) create(ctx context.Context, op plan.CreateContainer) (call, error
 	}
 	return func(ctx context.Context) (proxmox.UPID, error) {
 		task, err := l.run.Client.Create(ctx, l.Ref.Node, p)
-		if errors.Is(err, proxmox.ErrExists) {
-			// It is somebody else's, whatever it is: identity is never guessed.
-			err = fmt.Errorf("VMID %d was taken meanwhile; the container that has it was not touched: %w", l.Ref.ID, err)
-		}
-		return task, err
+		return task, l.taken(err)
 	}, nil
 }
 
@@ -153,6 +164,16 @@ func kindOf(op plan.Op) journal.Kind {
 		return journal.Create
 	case plan.Resize:
 		return journal.Resize
+	case plan.CloneContainer:
+		return journal.Clone
+	case plan.RestoreContainer, plan.RestoreOver:
+		return journal.Restore
+	case plan.Backup:
+		return journal.Backup
+	case plan.Migrate:
+		return journal.Migrate
+	case plan.MoveVolume:
+		return journal.Move
 	case plan.Start:
 		return journal.Start
 	case plan.Shutdown:
@@ -199,8 +220,11 @@ func changedPower(op plan.Op, err error) bool {
 
 // vanished reports whether the container is gone.
 func vanished(op plan.Op, err error) bool {
-	_, ok := op.(plan.CreateContainer)
-	return !ok && errors.Is(err, proxmox.ErrNoGuest)
+	switch op.(type) {
+	case plan.CreateContainer, plan.CloneContainer, plan.RestoreContainer:
+		return false
+	}
+	return errors.Is(err, proxmox.ErrNoGuest)
 }
 
 func isWait(err error) bool {

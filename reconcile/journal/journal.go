@@ -47,6 +47,11 @@ const (
 	Create    Kind = "create"
 	SetConfig Kind = "set config" // the one that has no task
 	Resize    Kind = "resize"
+	Move      Kind = "move"
+	Clone     Kind = "clone"
+	Restore   Kind = "restore"
+	Backup    Kind = "backup"
+	Migrate   Kind = "migrate"
 	Start     Kind = "start"
 	Shutdown  Kind = "shutdown"
 	Reboot    Kind = "reboot"

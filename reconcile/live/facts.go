@@ -30,19 +30,22 @@ func (o *Observer) Fill(ctx context.Context, have *plan.Live, n plan.Needs) (mor
 			return false, err
 		}
 	}
-	have.Guests, have.Storages, have.Templates = o.guests, o.storages, o.templates
+	have.Guests, have.HA, have.Storages, have.Templates = o.guests, o.ha, o.storages, o.templates
 	return true, nil
 }
 
-// readGuests finds the VMIDs that are taken by anything but the containers that were listed: virtual
+// readGuests finds what HA manages and the VMIDs that are taken by anything but the containers that were listed: virtual
 // machines, and containers of nodes that are offline.
 func (o *Observer) readGuests(ctx context.Context, have *plan.Live) error {
 	list, err := o.Client.Resources(ctx, "vm")
 	if err != nil {
 		return fmt.Errorf("list guests of the cluster: %w", err)
 	}
-	o.guests = map[proxmox.VMID]string{}
+	o.guests, o.ha = map[proxmox.VMID]string{}, map[proxmox.VMID]string{}
 	for _, g := range list {
+		if g.HAState != "" {
+			o.ha[g.Guest] = g.HAState
+		}
 		if have.Containers[g.Guest] != nil {
 			continue
 		}

@@ -32,6 +32,7 @@ type Observer struct {
 	nodes     map[string]bool
 	tagStyle  setting.TagStyle
 	guests    map[proxmox.VMID]string
+	ha        map[proxmox.VMID]string
 	storages  map[string]map[string]proxmox.Storage
 	templates map[string]map[string]bool
 }
@@ -46,7 +47,7 @@ func (o *Observer) Observe(ctx context.Context, want *spec.State) (*plan.Live, e
 	}
 	have := &plan.Live{
 		Nodes: o.nodes, TagStyle: o.tagStyle, Containers: map[proxmox.VMID]*plan.Observed{},
-		Guests: o.guests, Storages: o.storages, Templates: o.templates,
+		Guests: o.guests, HA: o.ha, Storages: o.storages, Templates: o.templates,
 	}
 	for node, online := range o.nodes {
 		if !online {

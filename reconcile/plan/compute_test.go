@@ -222,12 +222,13 @@ func TestChange(t *testing.T) {
 0 in sync
 `,
 	}, {
-		name: "another storage is blocked, and nothing is allocated",
+		name: "a move to another storage waits where a restart may not be",
 		want: `"rootfs": {"storage": "local", "size": "1GiB"}, "cores": 2`,
 		plan: `101 web: change on pve1 · online
   ~ cores 1 → 2 · online
   1. set cores="2"
-101 web: blocked: rootfs: the volume lies on local-btrfs; this version of tend does not move volumes
+101 web: blocked: restart: rootfs waits until the container stops, and restart: never leaves that to you
+101 web: blocked: rootfs: a volume is moved while the container is stopped: it waits for the restart
 0 in sync
 `,
 	}, {
@@ -360,8 +361,8 @@ func TestChange(t *testing.T) {
 0 in sync
 `,
 	}, {
-		name: "another node is blocked", edit: func(c *spec.Container) { c.Node = "pve2" },
-		plan: `101 web: blocked: migrate: lives on node pve1, the spec says pve2; this version of tend does not migrate
+		name: "a node that is offline is no place to migrate to", edit: func(c *spec.Container) { c.Node = "pve2" },
+		plan: `101 web: blocked: migrate: node pve2 is offline
 0 in sync
 `,
 	}}

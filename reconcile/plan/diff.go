@@ -13,8 +13,9 @@ type edit struct {
 	change setting.Change
 	kind   editKind
 	key    string // Proxmox's key
-	value  string // of a set
+	value  string // of a set; the storage of a move
 	size   setting.Bytes
+	frees  string // the volume that is destroyed once it is not mounted any more
 	// undo says that a value is pending, which a delete would leave: Proxmox would drop what is in force and
 	// then put the pending value in its place (pve-guest-common AbstractConfig.pm, add_to_pending_delete).
 	undo bool
@@ -30,6 +31,8 @@ const (
 	editGrow            // grow the volume
 	editAlloc           // set, and Proxmox makes or attaches a volume
 	editNet             // set or delete a network interface
+	editMove            // move the volume to another storage
+	editFree            // destroy a volume that nothing mounts
 )
 
 // A differ compares what a container shall be with what it is and will be once it has stopped.
@@ -39,11 +42,13 @@ type differ struct {
 	facts  setting.Facts
 	ignore []string
 	edits  []edit
+	// destroy are the mounts whose volumes go with them, by their path.
+	destroy map[string]bool
 }
 
 // diff returns the edits that a container needs, in the order of the table.
 func diff(want setting.Record, have *Observed, f setting.Facts, ignore []string) []edit {
-	d := &differ{want: want, have: have, facts: f, ignore: ignore}
+	d := &differ{want: want, have: have, facts: f, ignore: ignore, destroy: map[string]bool{}}
 	for _, row := range setting.Container.Rows {
 		if slices.Contains(ignore, row.SpecPath()) {
 			continue
@@ -116,6 +121,9 @@ func (d *differ) against(
 // family compares the members of an indexed key.
 func (d *differ) family(fam *setting.Family) {
 	want, _ := d.want[fam.Path].(setting.Members)
+	if fam == setting.Mounts {
+		want = d.kept(want)
+	}
 	used := map[string]bool{}
 	slots := map[string]string{}
 	for _, id := range slices.Sorted(maps.Keys(want)) {
@@ -267,12 +275,14 @@ func (d *differ) newMember(fam *setting.Family, id string, spec setting.Record, 
 		i, _ := fam.Index(slot)
 		taken[i] = true
 	}
-	index, ok := fam.Free(taken)
-	if !ok {
-		return // the loader refuses more members than there are keys
-	}
 	want := fam.Member.Merge(spec, nil, d.facts)
+	index, why := d.freeIndex(fam, id, taken)
 	e := edit{change: fam.Change(id, nil, &want, index, d.facts), key: fam.Key(index), value: fam.FormatMember(id, want)}
+	if why != "" {
+		e.change.Effect, e.change.Note = setting.Refused, why
+		d.add(e)
+		return
+	}
 	used[e.key] = true
 	switch fam {
 	case setting.Mounts:
@@ -301,6 +311,9 @@ func (d *differ) removeMember(fam *setting.Family, slot string) {
 		e.change.Effect, e.change.Note = setting.Online, "drops a change that is pending"
 	case fam == setting.Network:
 		e.kind = editNet
+	}
+	if v, ok := setting.Volume.Get(*cur); ok && fam == setting.Mounts && d.destroy[id] && e.kind != editRevert {
+		e.frees, e.change.Note = v, "volume "+v+" is destroyed with its data"
 	}
 	d.add(e)
 }

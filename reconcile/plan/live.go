@@ -18,6 +18,7 @@ type Live struct {
 	// The rest is read only for plans that need it; nil: not read.
 
 	Guests    map[proxmox.VMID]string               // guests other than containers: "VM 104 (mail) on pve1"
+	HA        map[proxmox.VMID]string               // states of the containers that HA manages
 	Storages  map[string]map[string]proxmox.Storage // by node and name
 	Templates map[string]map[string]bool            // volumes of templates, by node
 }

@@ -4,7 +4,7 @@ import "github.com/felhom/tend/spec/setting"
 
 // Needs says what else must be known of the cluster before a plan can be relied on.
 type Needs struct {
-	Guests    bool            // which VMIDs are taken by other guests
+	Guests    bool            // which VMIDs are taken by other guests, and which containers HA manages
 	Storages  map[string]bool // by node: what its storages are
 	Templates map[string]bool // by node: which templates it has
 }
@@ -17,6 +17,19 @@ func (n Needs) None() bool { return !n.Guests && len(n.Storages) == 0 && len(n.T
 func (p *Plan) Needs(have *Live) Needs {
 	n := Needs{Storages: map[string]bool{}, Templates: map[string]bool{}}
 	for _, l := range p.Lanes {
+		for _, s := range l.Steps {
+			switch op := s.Op.(type) {
+			case Start, Shutdown, Reboot: // whether that is HA's business
+				n.Guests = n.Guests || have.HA == nil
+			case Migrate:
+				n.Guests = n.Guests || have.HA == nil
+				for _, node := range []string{l.Ref.Node, op.Target} {
+					if have.Storages[node] == nil {
+						n.Storages[node] = true
+					}
+				}
+			}
+		}
 		if l.Action == Create {
 			n.Guests = n.Guests || have.Guests == nil
 			if have.Templates[l.Ref.Node] == nil {

@@ -11,17 +11,17 @@ import (
 	"time"
 
 	"github.com/felhom/tend/proxmox"
-	"github.com/felhom/tend/spec"
 	"github.com/felhom/tend/spec/setting"
 )
 
 // A Plan is what Compute found: what shall be done, what cannot be, and what is no one's.
 type Plan struct {
 	Cluster   string
-	Lanes     []Lane      // destroys first, then by VMID
-	Blocked   []Blocked   // by VMID
-	Unclaimed []Unclaimed // containers with the owner's tag that the spec does not declare
-	InSync    int         // declared containers that are as they shall be
+	Lanes     []Lane         // destroys first, then by VMID
+	Blocked   []Blocked      // by VMID
+	Unclaimed []Unclaimed    // containers with the owner's tag that the spec does not declare
+	Unused    []UnusedVolume // volumes of declared containers that nothing mounts: kept until somebody says otherwise
+	InSync    int            // declared containers that are as they shall be
 }
 
 // Empty reports whether there is nothing to do. Blocked changes may remain.
@@ -46,12 +46,13 @@ type Action int
 // The actions, in the order in which plans show them.
 const (
 	Destroy Action = iota
+	Retire         // stop, to be destroyed after the grace time
 	Create
 	Change
 )
 
 // String is the word that plans show.
-func (a Action) String() string { return [...]string{"destroy", "create", "change"}[a] }
+func (a Action) String() string { return [...]string{"destroy", "retire", "create", "change"}[a] }
 
 // MarshalText encodes the word of String.
 func (a Action) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
@@ -65,6 +66,7 @@ type Lane struct {
 	Changes []setting.Change // what a person reads
 	Steps   []Step           // what is done
 	After   []proxmox.VMID   // containers whose lanes must have ended well before
+	Frees   []string         // volumes that are destroyed, with their data
 	// Base is the configuration that the plan was made on, with its digest; zero for creates.
 	Base proxmox.Config
 }
@@ -77,88 +79,6 @@ type Step struct {
 	Why    []setting.Change // the changes that it carries
 	Cause  string           // in words, where Why does not say it
 }
-
-// An Op is one operation. The set is closed.
-type Op interface {
-	op()
-	// Verb is what the operation does, for progress and journal: "set cores, memory".
-	Verb() string
-}
-
-// CreateContainer makes a container from a template.
-type CreateContainer struct {
-	Template string
-	Values   proxmox.Values
-	SSHKeys  []string
-	Password spec.SecretRef
-}
-
-// SetConfig changes settings. The digest is that of the configuration at the time of the call.
-type SetConfig struct {
-	Set    proxmox.Values
-	Delete []string
-	Revert []string
-}
-
-// Resize grows a volume.
-type Resize struct {
-	Disk string        // "rootfs" or "mp0"
-	Size setting.Bytes // the size it shall have
-}
-
-// Start starts the container.
-type Start struct{}
-
-// Shutdown stops it, by force once the timeout is over.
-type Shutdown struct{ Timeout time.Duration }
-
-// Reboot stops it and starts it again; what is pending is then in force.
-type Reboot struct{ Timeout time.Duration }
-
-// DestroyContainer destroys the container and its volumes.
-type DestroyContainer struct {
-	Volumes []string // all that go with it
-}
-
-func (CreateContainer) op()  {}
-func (SetConfig) op()        {}
-func (Resize) op()           {}
-func (Start) op()            {}
-func (Shutdown) op()         {}
-func (Reboot) op()           {}
-func (DestroyContainer) op() {}
-
-// Verb implements [Op].
-func (o CreateContainer) Verb() string { return "create from " + o.Template }
-
-// Verb implements [Op].
-func (o SetConfig) Verb() string {
-	var parts []string
-	for _, p := range []struct {
-		verb string
-		keys []string
-	}{{"set", o.Set.Keys()}, {"delete", o.Delete}, {"revert", o.Revert}} {
-		if len(p.keys) > 0 {
-			parts = append(parts, p.verb+" "+join(p.keys))
-		}
-	}
-	return join(parts)
-}
-
-// Verb implements [Op].
-func (o Resize) Verb() string { return "grow " + o.Disk + " to " + o.Size.String() }
-
-// Verb implements [Op].
-func (Start) Verb() string { return "start" }
-
-// Verb implements [Op].
-func (Shutdown) Verb() string { return "shut down" }
-
-// Verb implements [Op].
-func (Reboot) Verb() string { return "restart" }
-
-// Verb implements [Op].
-func (DestroyContainer) Verb() string { return "destroy" }
 
 // Restarts reports whether carrying out the step interrupts a running container.
 func (s Step) Restarts() bool {
@@ -189,12 +109,25 @@ type Unclaimed struct {
 	Status string
 }
 
+// UnusedVolume is a volume that a container has and does not mount.
+type UnusedVolume struct {
+	ID     proxmox.VMID
+	Name   string
+	Volume string
+}
+
 // A Policy says what a plan may do. The zero value is the careful one.
 type Policy struct {
-	Prune      bool // destroy unclaimed containers
-	PruneMax   int  // at most so many in one plan; 0 is 1
+	Prune        bool          // destroy unclaimed containers
+	PruneMax     int           // at most so many in one plan; 0 is 1
+	PrunePercent int           // and at most so many percent of those that carry the owner's tag; 0 is no such limit
+	PruneGrace   time.Duration // stop them first and destroy them after so long; 0 destroys at once
+	Now          time.Time     // for the grace time
+
 	WindowOpen bool // a maintenance window is open now
 	RestartAll bool // restart what needs it, whatever the spec's policies
+	// DestroyVolumes are volumes that shall be destroyed with their data, by container.
+	DestroyVolumes map[proxmox.VMID][]string
 }
 
 // shutdownTimeout is how long a container may take to stop before it is stopped by force; Proxmox's own

@@ -7,44 +7,41 @@ import (
 	"github.com/felhom/tend/spec/setting"
 )
 
-// power is the last step of a lane: a start, the restart that changes need, or nothing. A restart that is not
-// allowed now is blocked, while the changes themselves are made and wait.
-func (c *computation) power(w *spec.Container, have *Observed, f setting.Facts, edits []edit) *Step {
-	if setting.Template.Or(have.Current.Record, false) {
-		return nil
+// mayRestart reports whether a running container may be restarted for its edits. Where it needs a restart and
+// may not have it, that is blocked, while the changes themselves are made and wait.
+func (c *computation) mayRestart(w *spec.Container, have *Observed, f setting.Facts, edits []edit) bool {
+	need := needRestart(edits)
+	if !f.Running || len(need) == 0 || setting.Template.Or(have.Current.Record, false) || c.leftToHA(w, have.Ref.ID, "restart") {
+		return false
 	}
-	if !have.Running {
-		if w.Power != spec.Running {
-			return nil
-		}
-		return &Step{Op: Start{}, Cause: "state: running"}
+	reason, ways := c.noRestart(w, labels(need))
+	if reason != "" {
+		c.block(Blocked{ID: w.ID, Name: w.Name, What: "restart", Reason: reason, Ways: ways, Waiting: true})
 	}
-	need := slices.DeleteFunc(changesOf(edits), func(ch setting.Change) bool { return ch.Effect != setting.Restart })
-	if !f.Running || len(need) == 0 {
-		return nil
-	}
-	b := Blocked{ID: w.ID, Name: w.Name, What: "restart"}
+	return reason == ""
+}
+
+// noRestart says why a running container may not be restarted for something now; "" where it may.
+func (c *computation) noRestart(w *spec.Container, what string) (reason string, ways []string) {
 	switch {
-	case w.Restart == spec.RestartNow || c.policy.RestartAll:
-	case w.Restart == spec.RestartWindow && c.policy.WindowOpen:
+	case w.Restart == spec.RestartNow || c.policy.RestartAll, w.Restart == spec.RestartWindow && c.policy.WindowOpen:
+		return "", nil
 	case w.Restart == spec.RestartWindow:
-		b.Reason, b.Waiting = labels(need)+" waits for a maintenance window", true
-		b.Ways = []string{"apply in a window: --window", "restart it now: --restart"}
-	default:
-		b.Reason, b.Waiting = labels(need)+" waits until the container stops, and restart: never leaves that to you", true
-		b.Ways = []string{"restart it by hand", "restart it now: --restart", "write restart: now or restart: window"}
+		return what + " waits for a maintenance window", []string{"apply in a window: --window", "restart it now: --restart"}
 	}
-	if b.Reason != "" {
-		c.block(b)
-		return nil
-	}
-	return &Step{Op: Reboot{shutdownTimeout}, Effect: setting.Restart, Why: need, Cause: labels(need)}
+	return what + " waits until the container stops, and restart: never leaves that to you",
+		[]string{"restart it by hand", "restart it now: --restart", "write restart: now or restart: window"}
+}
+
+// needRestart are the changes that take effect when the container stops.
+func needRestart(edits []edit) []setting.Change {
+	return slices.DeleteFunc(changesOf(edits), func(ch setting.Change) bool { return ch.Effect != setting.Restart })
 }
 
 func changesOf(edits []edit) []setting.Change {
-	out := make([]setting.Change, len(edits))
-	for i, e := range edits {
-		out[i] = e.change
+	var out []setting.Change
+	for _, e := range edits {
+		out = append(out, e.change)
 	}
 	return out
 }

@@ -30,6 +30,9 @@ func (p *Plan) String() string {
 	for _, x := range p.Blocked {
 		fmt.Fprintf(&b, "%d %s: blocked: %s: %s\n", x.ID, x.Name, x.What, x.Reason)
 	}
+	for _, u := range p.Unused {
+		fmt.Fprintf(&b, "%d %s: unused volume %s\n", u.ID, u.Name, u.Volume)
+	}
 	for _, u := range p.Unclaimed {
 		fmt.Fprintf(&b, "%d %s: unclaimed, %s on %s\n", u.Ref.ID, u.Name, u.Status, u.Ref.Node)
 	}
@@ -48,6 +51,10 @@ func note(s string) string {
 func describe(op Op) string {
 	switch o := op.(type) {
 	case CreateContainer:
+		return o.Verb() + ": " + assignments(o.Values)
+	case RestoreContainer:
+		return o.Verb() + " to " + o.Storage + ": " + assignments(o.Values)
+	case RestoreOver:
 		return o.Verb() + ": " + assignments(o.Values)
 	case SetConfig:
 		parts := []string{}

@@ -2,25 +2,30 @@ package plan
 
 import (
 	"maps"
+	"strings"
 
 	"github.com/felhom/tend/spec/setting"
 )
 
 // mount compares a mount point that has a slot. A volume is never made here: the wanted mount carries the
-// volume that is there, and what cannot be done in place becomes a refused change.
+// volume that is there, and what cannot be done in place becomes a move or a refused change.
 func (d *differ) mount(fam *setting.Family, slot, id string, cur, next named, want setting.Record) {
 	base := next
 	if base.r == nil {
 		base = cur
 	}
 	index, _ := fam.Index(slot)
-	if !setting.SameSource(*base.r, want) || setting.Storage.Or(*base.r, "") != setting.Storage.Or(want, "") {
-		ch := fam.Change(id, base.r, &want, index, d.facts)
-		ch.Effect, ch.Note = setting.Refused, otherSource(*base.r, want)
+	ch := fam.Change(id, base.r, &want, index, d.facts)
+	if why := unmovable(*base.r, want); why != "" {
+		ch.Effect, ch.Note = setting.Refused, why
 		d.add(edit{change: ch, key: slot})
 		return
 	}
-	ch := d.memberChange(fam, index, id, cur, new(withSize(want, sized(cur.r, want))))
+	if to := setting.Storage.Or(want, ""); to != setting.Storage.Or(*base.r, "") {
+		d.move(fam.Change(id, base.r, new(moved(*base.r, to)), index, d.facts), slot, to)
+		want = onStorageOf(want, *base.r)
+	}
+	ch = d.memberChange(fam, index, id, cur, new(withSize(want, sized(cur.r, want))))
 	e, differs := d.against(equalNamed(fam), slot, bare(cur), bare(next), bare(named{id, &want}), ch)
 	if differs {
 		if e.kind == editSet {
@@ -58,11 +63,15 @@ func (d *differ) volume(row setting.Row, slot string, current, next, want any) {
 	if !ok || !wanted {
 		return
 	}
-	if !setting.SameSource(base, w) || setting.Storage.Or(base, "") != setting.Storage.Or(w, "") {
+	if why := unmovable(base, w); why != "" {
 		ch := scalarChange(row, base, w, d.facts)
-		ch.Effect, ch.Note = setting.Refused, otherSource(base, w)
+		ch.Effect, ch.Note = setting.Refused, why
 		d.add(edit{change: ch, key: slot})
 		return
+	}
+	if to := setting.Storage.Or(w, ""); to != setting.Storage.Or(base, "") {
+		d.move(scalarChange(row, base, moved(base, to), d.facts), slot, to)
+		w = onStorageOf(w, base)
 	}
 	have, ok := current.(setting.Record)
 	if !ok {
@@ -95,10 +104,42 @@ func withSize(r, of setting.Record) setting.Record {
 	return out
 }
 
-func otherSource(old, new setting.Record) string {
-	a, b := setting.Storage.Or(old, ""), setting.Storage.Or(new, "")
-	if setting.SameSource(old, new) && a != b {
-		return "the volume lies on " + a + "; this version of tend does not move volumes"
+// move adds the move of a volume to another storage. Proxmox copies it while the container is stopped, into a
+// new volume, and keeps the old one as unused (pve-container API2/LXC.pm, move_volume).
+func (d *differ) move(ch setting.Change, slot, storage string) {
+	old, _ := ch.Old.(setting.Record)
+	if v, ok := setting.Volume.Get(old); ok {
+		ch.Note = "copied; volume " + v + " is kept as unused"
 	}
-	return "another volume or directory is mounted there"
+	d.add(edit{change: ch, key: slot, kind: editMove, value: storage})
+}
+
+// moved is a mount whose volume lies on another storage.
+func moved(r setting.Record, storage string) setting.Record {
+	out := maps.Clone(r)
+	setting.Storage.Set(out, storage)
+	return out
+}
+
+// onStorageOf is a mount with the volume where it is: its other options change before it is moved.
+func onStorageOf(r, of setting.Record) setting.Record {
+	out := maps.Clone(r)
+	setting.Storage.Set(out, setting.Storage.Or(of, ""))
+	if v, ok := setting.Volume.Get(of); ok {
+		setting.Volume.Set(out, v)
+	}
+	return out
+}
+
+// unmovable says why a mount cannot become another in place; "" where it can.
+func unmovable(old, new setting.Record) string {
+	_, name, _ := strings.Cut(setting.Volume.Or(old, ""), ":")
+	switch {
+	case !setting.SameSource(old, new):
+		return "another volume or directory is mounted there"
+	case name != "" && strings.Trim(name, "0123456789.") == "":
+		// written back, it would be taken for the size of a new volume
+		return "its volume is called " + name + ", which Proxmox would take for the size of a new one"
+	}
+	return ""
 }

@@ -3,8 +3,11 @@ package setting
 import (
 	"errors"
 	"maps"
+	"regexp"
+	"strconv"
 	"strings"
 
+	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/proxmox/property"
 )
 
@@ -78,6 +81,11 @@ var (
 		Path: "shared", PVE: "shared", Type: Boolean(), Default: new(false), Absent: new(false), Example: "true",
 		Doc: "Declare that the same is found under this path on every node, so that the container may migrate.",
 	}
+	OnRemove = Key[string]{
+		Path: "onRemove", Type: Enum("detach", "destroy"), Virtual: true, Example: "destroy",
+		Doc: "Written alone, without a source: the mount shall go. detach keeps its volume as unused, destroy " +
+			"destroys it with its data.",
+	}
 	MountPath = Key[string]{
 		Path: "mp", PVE: "mp", Type: Text("absolute path", checkPath), Required: true, Doc: "path in the container",
 	}
@@ -103,7 +111,7 @@ var mountObject = Object{
 	Summary: volumeText,
 	Rows: []Row{
 		Storage, Size, Volume, HostPath, HostMount, HostMountPath, ReadOnly, Backup, ACL, IDMap, KeepAttrs,
-		MountOptions, Quota, Replicate, Shared,
+		MountOptions, Quota, Replicate, Shared, OnRemove,
 	},
 }
 
@@ -119,6 +127,13 @@ var Mounts = &Family{
 	Lane:    "token for volumes, root for directories and devices of the node",
 }
 
+// Unused is unused0 to unused255: volumes that the container has and does not mount. They are no setting:
+// they come about, and go only with consent.
+var Unused = &Family{
+	Path: "unused", PVE: "unused", Max: 255, Label: "unused volume", Doc: "Volumes that are not mounted any more.",
+	Member: Object{Name: "unused volume", Summary: func(Record) string { return "destroyed with its data" }},
+}
+
 // SameSource reports whether two mounts show the same data: the same volume or the same path of the node.
 // A volume that is yet to be made is the same as one on its storage.
 func SameSource(old, new Record) bool {
@@ -129,6 +144,36 @@ func SameSource(old, new Record) bool {
 	want, ok := Volume.Get(new)
 	return !ok || want == Volume.Or(old, "")
 }
+
+// Removal reports whether a mount of a spec says that it shall go, and whether its volume goes too.
+func Removal(r Record) (removed, destroy bool) {
+	how, ok := OnRemove.Get(r)
+	if !ok {
+		return false, false
+	}
+	for _, source := range []Row{Storage, Volume, HostPath, HostMount} {
+		if _, has := r[source.SpecPath()]; has {
+			return false, false
+		}
+	}
+	return true, how == "destroy"
+}
+
+// VolumeOwner is the VMID that a volume's name carries, and 0 where it carries none: Proxmox frees only
+// volumes of the container itself (pve-storage Plugin.pm, parse_name_dir and the like).
+func VolumeOwner(volume string) proxmox.VMID {
+	m := volumeOwnerRE.FindStringSubmatch(volume)
+	if m == nil {
+		return 0
+	}
+	id, err := strconv.Atoi(m[1])
+	if err != nil {
+		return 0
+	}
+	return proxmox.VMID(id)
+}
+
+var volumeOwnerRE = regexp.MustCompile(`(?:^|[:/])(?:vm|subvol|basevol|base)-([0-9]+)-[^/]*$`)
 
 func editVolume(old, new *Record, f Facts) Effect {
 	switch {
@@ -213,6 +258,7 @@ func volumeToWire(r Record) Record {
 
 // settleVolume drops what was kept of another source than the spec's.
 func settleVolume(spec, merged Record) Record {
+	delete(merged, OnRemove.Path) // says what becomes of it later, and is nothing that Proxmox keeps
 	if _, ok := HostPath.Get(spec); ok {
 		for _, path := range []string{Volume.Path, Storage.Path, Size.Path} {
 			delete(merged, path)

@@ -9,6 +9,6 @@ var Container = Object{
 		Cores, CPULimit, CPUUnits, Memory, Swap,
 		RootFS, Mounts, Network, NameServers, SearchDomains, Devices,
 		Unprivileged, Features, Arch, OSType, TimeZone,
-		StartOnBoot, Startup, Protection, Console, ConsoleMode, TTYs, Debug, EntryPoint, Env, HookScript, Template,
+		StartOnBoot, Startup, Protection, Console, ConsoleMode, TTYs, Debug, EntryPoint, Env, HookScript, Template, Raw,
 	},
 }

@@ -163,7 +163,7 @@ func checkMembers(t *testing.T, name string, fam *setting.Family, live setting.L
 func TestParseValues(t *testing.T) {
 	live, err := setting.Container.ParseValues(proxmox.Values{
 		"cores": "2", "lock": "backup", "digest": "0", "unused0": "local:1", "net0": "name=eth0,bridge=vmbr0",
-		"mp0": "local:100/a.raw,mp=/data,size=1G", "mp1": "/srv,mp=/data", "mp256": "local:x,mp=/y", "lxc": "raw", "future": "1",
+		"mp0": "local:100/a.raw,mp=/data,size=1G", "mp1": "/srv,mp=/data", "mp256": "local:x,mp=/y", "future": "1",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -180,7 +180,7 @@ func TestParseValues(t *testing.T) {
 		Slots:   setting.Slots{"network": {"eth0": "net0"}, "mounts": {"/data": "mp0", "/data (mp1)": "mp1"}},
 		Unused:  map[string]string{"unused0": "local:1"},
 		Lock:    "backup",
-		Unknown: []string{"future", "lxc", "mp256"},
+		Unknown: []string{"future", "mp256"},
 	}
 	if diff := cmp.Diff(want, live); diff != "" {
 		t.Errorf("live (-want +got):\n%s", diff)

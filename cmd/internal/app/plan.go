@@ -56,9 +56,12 @@ func policyFlags(cmd *cobra.Command, p *plan.Policy) {
 	f.IntVar(&p.PruneMax, "prune-max", 1, "destroy at most so many")
 	f.BoolVar(&p.WindowOpen, "window", false, "a maintenance window is open now: restart containers with restart: window")
 	f.BoolVar(&p.RestartAll, "restart", false, "restart whatever needs it, also with restart: never")
+	f.Var((*volumeFlag)(&p.DestroyVolumes), "destroy-volume", "destroy an unused volume with its data, as in 101:local-zfs:subvol-101-disk-1; may be repeated")
 }
 
-func policyFlagNames() []string { return []string{"prune", "prune-max", "window", "restart"} }
+func policyFlagNames() []string {
+	return []string{"prune", "prune-max", "window", "restart", "destroy-volume"}
+}
 
 func showPlan(cmd *cobra.Command, s *Streams, o planOptions, path string) error {
 	write, err := s.output(o.output, "text", "json", "markdown")

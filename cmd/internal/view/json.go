@@ -47,6 +47,7 @@ type planJSON struct {
 	Summary    summaryJSON     `json:"summary"`
 	Containers []containerJSON `json:"containers"`
 	Unclaimed  []unclaimedJSON `json:"unclaimed"`
+	Unused     []unusedJSON    `json:"unused"`
 }
 
 type summaryJSON struct {
@@ -108,6 +109,12 @@ type unclaimedJSON struct {
 	Status string       `json:"status"`
 }
 
+type unusedJSON struct {
+	ID     proxmox.VMID `json:"id"`
+	Name   string       `json:"name"`
+	Volume string       `json:"volume"`
+}
+
 // JSON writes the plan for programs.
 func (p Plan) JSON(w io.Writer) error { return writeJSON(w, p.document()) }
 
@@ -126,7 +133,7 @@ func (p Plan) document() planJSON {
 			Restarts: p.restarts(), Stops: p.stops(), RootOperations: p.RootOperations(),
 			Blocked: len(p.Blocked) - p.waiting(), Waiting: p.waiting(), InSync: p.InSync,
 		},
-		Containers: []containerJSON{}, Unclaimed: []unclaimedJSON{},
+		Containers: []containerJSON{}, Unclaimed: []unclaimedJSON{}, Unused: []unusedJSON{},
 	}
 	blocked := map[proxmox.VMID][]blockedJSON{}
 	names := map[proxmox.VMID]string{}
@@ -146,6 +153,9 @@ func (p Plan) document() planJSON {
 	}
 	for _, u := range p.Unclaimed {
 		doc.Unclaimed = append(doc.Unclaimed, unclaimedJSON{u.Ref.ID, u.Name, u.Ref.Node, u.Status})
+	}
+	for _, u := range p.Unused {
+		doc.Unused = append(doc.Unused, unusedJSON(u))
 	}
 	return doc
 }

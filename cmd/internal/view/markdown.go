@@ -32,6 +32,14 @@ func (p Plan) Markdown(w io.Writer) error {
 		}
 		out.line("Unclaimed, left alone: %s", strings.Join(names, ", "))
 	}
+	if len(p.Unused) > 0 {
+		out.line("")
+		var names []string
+		for _, u := range p.Unused {
+			names = append(names, escapeMarkdown(fmt.Sprintf("%d %s", u.ID, Clean(u.Volume))))
+		}
+		out.line("Unused volumes, kept: %s", strings.Join(names, ", "))
+	}
 	if out.err != nil {
 		return out.err
 	}

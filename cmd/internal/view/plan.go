@@ -69,6 +69,10 @@ func (p Plan) Text(w io.Writer, s Style) error {
 		out.line("")
 		p.unclaimed(out, s)
 	}
+	if len(p.Unused) > 0 {
+		out.line("")
+		p.unused(out, s)
+	}
 	out.line("")
 	for _, l := range wrap(p.Summary(), s.width()) {
 		out.line("%s", s.paint(p.colour(), l))
@@ -166,6 +170,15 @@ func (p Plan) Summary() string {
 		text += fmt.Sprintf(" · %d waiting", waiting)
 	}
 	return text
+}
+
+func (p Plan) unused(out *printer, s Style) {
+	for _, l := range wrap("Unused volumes: nothing mounts them, and they keep their data. --destroy-volume ID:VOLUME destroys one.", s.width()) {
+		out.line("%s", s.paint(yellow, l))
+	}
+	for _, u := range p.Unused {
+		out.line("  %s", cut(fmt.Sprintf("%d %s  %s", u.ID, Clean(u.Name), Clean(u.Volume)), s.width()-2))
+	}
 }
 
 func (p Plan) unclaimed(out *printer, s Style) {

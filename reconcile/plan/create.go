@@ -1,0 +1,253 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/spec"
+	"github.com/felhom/tend/spec/setting"
+)
+
+// create plans a container that does not exist.
+//
+// A template gives nothing but files: all settings go into the call that makes the container, and it is started
+// in the same lane. Images, clones and backups bring settings of their own, some of which no parameter
+// overrides. Such a container is made with the owner's tag and not started; the next pass reads it, puts right
+// what the source brought, and starts it. So it never runs half-configured.
+func (c *computation) create(w *spec.Container, refuse func(string, string, ...string)) {
+	if why, ways := c.cannotCreate(w); why != "" {
+		refuse("create", why, ways...)
+		return
+	}
+	lane := Lane{Ref: proxmox.Ref{Node: w.Node, ID: w.ID}, Name: w.Name, Action: Create}
+	switch {
+	case w.From.Clone.ID != 0:
+		lane.Steps = c.cloneSteps(w)
+	case w.From.Backup != "":
+		values, changes := createValues(c.settings(w), c.createFacts(w))
+		lane.Changes = withoutRoot(changes)
+		lane.Steps = []Step{{Op: restore(w, values, changes), Cause: adjusted(w)}}
+	default:
+		values, changes := createValues(c.settings(w), c.createFacts(w))
+		if c.needsRoot(changes, refuse) {
+			return
+		}
+		lane.Changes = changes
+		template := cmp.Or(w.From.Template, w.From.Image)
+		lane.Steps = []Step{{
+			Op:  CreateContainer{Template: template, Values: values, SSHKeys: w.Init.SSHKeys, Password: w.Init.Password},
+			Why: changes,
+		}}
+		switch {
+		case w.From.Image != "":
+			lane.Steps[0].Cause = adjusted(w)
+		case w.Power == spec.Running:
+			lane.Steps = append(lane.Steps, Step{Op: Start{}, Cause: "state: running"})
+		}
+	}
+	c.plan.Lanes = append(c.plan.Lanes, lane)
+}
+
+func (c *computation) createFacts(w *spec.Container) setting.Facts {
+	return setting.Facts{
+		Creating: true, Unprivileged: setting.Unprivileged.Or(w.Settings, true), TagStyle: c.have.TagStyle,
+	}
+}
+
+// adjusted says what follows a create whose source brings settings of its own.
+func adjusted(w *spec.Container) string {
+	if w.Power == spec.Running {
+		return "then put right as the spec says, and started"
+	}
+	return "then put right as the spec says"
+}
+
+// needsRoot refuses a create that only root@pam could make.
+func (c *computation) needsRoot(changes []setting.Change, refuse func(string, string, ...string)) (refused bool) {
+	for _, ch := range changes {
+		if ch.Access.Root {
+			refuse("create", ch.Label()+": "+ch.Access.Reason+", and this version of tend acts with an API token only; Proxmox would answer: "+ch.Access.Refusal,
+				"remove it from the spec", "create the container by hand as root@pam and adopt it")
+			refused = true
+		}
+	}
+	return refused
+}
+
+func withoutRoot(changes []setting.Change) []setting.Change {
+	return slices.DeleteFunc(slices.Clone(changes), func(ch setting.Change) bool {
+		_, isFamily := ch.Row.(*setting.Family)
+		return ch.Access.Root || isFamily || ch.Row.SpecPath() == setting.RootFS.Path
+	})
+}
+
+// restore is a restore with the settings that a parameter may override. Mounts and interfaces stay those of the
+// backup at first: given any mount, Proxmox would make only what is given (pve-container API2/LXC.pm,
+// create_vm).
+func restore(w *spec.Container, values proxmox.Values, changes []setting.Change) RestoreContainer {
+	out := maps.Clone(values)
+	for key := range out {
+		_, isMount := setting.Mounts.Index(key)
+		_, isNet := setting.Network.Index(key)
+		_, isDevice := setting.Devices.Index(key)
+		if isMount || isNet || isDevice || key == setting.RootFS.PVE {
+			delete(out, key)
+		}
+	}
+	for _, ch := range changes {
+		if ch.Access.Root {
+			delete(out, ch.Row.PVEKey())
+		}
+	}
+	root := setting.RootFS.Or(w.Settings, nil)
+	return RestoreContainer{Archive: w.From.Backup, Storage: setting.Storage.Or(root, ""), Values: out}
+}
+
+// cloneSteps copy a container and put the owner's tag on the copy. Nothing else can be told to Proxmox with
+// the clone but its host name (pve-container API2/LXC.pm, clone_vm).
+func (c *computation) cloneSteps(w *spec.Container) []Step {
+	from := w.From.Clone
+	op := CloneContainer{
+		Source: c.have.Containers[from.ID].Ref, Hostname: w.Hostname(), Snapshot: from.Snapshot, Kind: from.Kind,
+	}
+	if from.Kind == spec.FullClone {
+		op.Storage = setting.Storage.Or(setting.RootFS.Or(w.Settings, nil), "")
+	}
+	if op.Source.Node != w.Node {
+		op.Target = w.Node
+	}
+	tags := setting.Tags.Or(c.settings(w), nil)
+	if setting.Tags.Normal != nil {
+		tags = setting.Tags.Normal(tags, setting.Facts{TagStyle: c.have.TagStyle})
+	}
+	return []Step{
+		{Op: op, Cause: adjusted(w)},
+		{Op: SetConfig{Set: proxmox.Values{setting.Tags.PVE: setting.Tags.FormatWire(tags)}}, Cause: "the owner's tag"},
+	}
+}
+
+// cannotCreate says why a container cannot be made, and what helps; "" where it can.
+func (c *computation) cannotCreate(w *spec.Container) (why string, ways []string) {
+	online, known := c.have.Nodes[w.Node]
+	switch {
+	case !known:
+		return fmt.Sprintf("node %s does not exist", w.Node),
+			[]string{"write one of the cluster's nodes: " + join(slices.Sorted(maps.Keys(c.have.Nodes)))}
+	case !online:
+		return fmt.Sprintf("node %s is offline", w.Node), []string{"bring the node back"}
+	case c.have.Guests[w.ID] != "":
+		return fmt.Sprintf("VMID %d is taken by %s", w.ID, c.have.Guests[w.ID]), []string{"give the container another id"}
+	case w.From.IsZero():
+		return "it does not exist, and the spec does not say what to make it from",
+			[]string{"write from: {template: …}", "correct the id, if the container exists under another one"}
+	case w.From.Clone.ID != 0:
+		return c.cannotClone(w)
+	}
+	template := cmp.Or(w.From.Template, w.From.Image)
+	if t := c.have.Templates[w.Node]; t != nil && template != "" && !t[template] {
+		return fmt.Sprintf("template %s is not on node %s", template, w.Node), templateWays(template, t)
+	}
+	return c.cannotPlace(w)
+}
+
+// cannotPlace says why the volumes of a new container find no place.
+func (c *computation) cannotPlace(w *spec.Container) (why string, ways []string) {
+	root := setting.RootFS.Or(w.Settings, nil)
+	if _, ok := setting.Storage.Get(root); !ok {
+		return "the spec does not say on which storage its root file system shall lie", []string{"write rootfs: {storage: …, size: …}"}
+	}
+	need := map[string]bool{}
+	for _, r := range append([]setting.Record{root}, slices.Collect(maps.Values(mountsOf(w.Settings)))...) {
+		if s, ok := setting.Storage.Get(r); ok {
+			need[s] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(need)) {
+		if why, ways := c.cannotHold(w.Node, name); why != "" {
+			return why, ways
+		}
+	}
+	return "", nil
+}
+
+// cannotClone says why a container cannot be copied, by the rules of pve-container API2/LXC.pm, clone_vm.
+func (c *computation) cannotClone(w *spec.Container) (why string, ways []string) {
+	from := w.From.Clone
+	source := c.have.Containers[from.ID]
+	switch {
+	case source == nil:
+		return fmt.Sprintf("container %d, which it shall be a clone of, does not exist", from.ID), []string{"correct from.clone.id"}
+	case source.Running && from.Snapshot == "" && from.Kind != spec.LinkedClone:
+		return fmt.Sprintf("container %d runs, and a running container is copied from a snapshot only", from.ID),
+			[]string{"write from.clone.snapshot", "stop it first"}
+	}
+	return "", nil
+}
+
+func templateWays(template string, present map[string]bool) []string {
+	ways := []string{fmt.Sprintf("download it: pveam download STORAGE %s", template[strings.LastIndex(template, "/")+1:])}
+	if near := setting.Nearest(template, slices.Sorted(maps.Keys(present))); near != "" {
+		ways = append(ways, "write the one that is there: "+near)
+	}
+	return ways
+}
+
+// cannotHold says why a storage of a node cannot take volumes, and what helps.
+func (c *computation) cannotHold(node, name string) (why string, ways []string) {
+	all := c.have.Storages[node]
+	if all == nil {
+		return "", nil
+	}
+	var fit []string
+	for _, n := range slices.Sorted(maps.Keys(all)) {
+		if slices.Contains(all[n].Content, "rootdir") {
+			fit = append(fit, n)
+		}
+	}
+	use := []string{"write one of: " + join(fit)}
+	s, ok := all[name]
+	switch {
+	case !ok:
+		return fmt.Sprintf("storage %s does not exist on node %s", name, node), use
+	case !slices.Contains(s.Content, "rootdir"):
+		return fmt.Sprintf("storage %s does not take volumes of containers (content rootdir)", name), use
+	case !s.Active || !s.Enabled:
+		return fmt.Sprintf("storage %s is not active on node %s", name, node), append([]string{"activate it"}, use...)
+	}
+	return "", nil
+}
+
+// createValues are the parameters of a create, and the changes that they are.
+func createValues(want setting.Record, f setting.Facts) (proxmox.Values, []setting.Change) {
+	values, changes := proxmox.Values{}, []setting.Change(nil)
+	for _, row := range setting.Container.Rows {
+		i := row.Info()
+		if fam, ok := row.(*setting.Family); ok {
+			members, _ := want[i.Path].(setting.Members)
+			for n, id := range slices.Sorted(maps.Keys(members)) {
+				r := fam.Member.Merge(members[id], nil, f)
+				values[fam.Key(n)] = fam.FormatMember(id, r)
+				changes = append(changes, fam.Change(id, nil, &r, n, f))
+			}
+			continue
+		}
+		v, ok := row.Want(want[i.Path], nil, f)
+		if !ok {
+			continue
+		}
+		_, written := want[i.Path]
+		text := row.FormatWire(v)
+		if text == "" || !written && row.Equal(v, nil) {
+			continue // Proxmox's own default
+		}
+		values[i.PVE] = text
+		if written {
+			changes = append(changes, scalarChange(row, nil, v, f))
+		}
+	}
+	return values, changes
+}

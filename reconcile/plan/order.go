@@ -1,0 +1,177 @@
+package plan
+
+import (
+	"slices"
+
+	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/spec/setting"
+)
+
+// A sorting is the edits of a container by what must be told apart when they are put into calls.
+type sorting struct {
+	plain      []edit // settings that touch neither volumes nor networks
+	protection []edit
+	volumes    []edit // mounts and the root file system, and networks
+	grows      []edit
+	moves      []edit
+	frees      []string         // volumes that go, once they are not mounted any more
+	need       []setting.Change // what takes effect when the container stops
+	protected  bool             // as it is now
+}
+
+func sorted(edits []edit, have *Observed) sorting {
+	s := sorting{need: needRestart(edits), protected: setting.Protection.Or(have.Current.Record, false)}
+	for _, e := range edits {
+		if e.frees != "" {
+			s.frees = append(s.frees, e.frees)
+		}
+		switch {
+		case e.kind == editFree || e.kind == editWait:
+		case e.kind == editGrow:
+			s.grows = append(s.grows, e)
+		case e.kind == editMove:
+			s.moves = append(s.moves, e)
+		case e.key == setting.Protection.PVE:
+			s.protection = append(s.protection, e)
+		case e.kind == editAlloc || e.kind == editNet || isVolumeKey(e.key):
+			s.volumes = append(s.volumes, e)
+		default:
+			s.plain = append(s.plain, e)
+		}
+	}
+	return s
+}
+
+func isVolumeKey(key string) bool {
+	_, ok := setting.Mounts.Index(key)
+	return ok || key == setting.RootFS.PVE
+}
+
+// steps are the calls, in an order in which each state between them is safe: what protects volumes is lifted
+// before they change and put back after, volumes are moved while the container is stopped and freed last. One
+// new volume or one network change a call, since Proxmox does not undo the first when the second fails
+// (pve-container API2/LXC/Config.pm).
+func (s sorting) steps(f setting.Facts, restart, start bool) []Step {
+	lift := s.protected && (len(s.frees) > 0 || slices.ContainsFunc(s.volumes, func(e edit) bool { return isVolumeKey(e.key) }))
+	var out, last []Step
+	switch {
+	case lift && len(s.protection) == 0:
+		out = append(out, protect(false, "lifted for a change of volumes"))
+		last = append(last, protect(true, "put back after the change of volumes"))
+	case lift || s.protected || len(s.volumes)+len(s.frees) == 0:
+		s.plain = append(s.protection, s.plain...)
+	default:
+		last = configStep(s.protection)
+	}
+	out = append(out, configStep(s.plain)...)
+	out = append(out, volumeSteps(s.volumes)...)
+	for _, e := range s.grows {
+		out = append(out, stepOf(Resize{Disk: e.key, Size: e.size}, e))
+	}
+	if len(s.frees) == 0 {
+		out, last = append(out, last...), nil
+	}
+	out = append(out, s.powerSteps(f, restart, start)...)
+	for _, v := range s.frees {
+		out = append(out, Step{Op: DestroyVolume{v}, Effect: setting.Online, Cause: "as the spec or the command line says"})
+	}
+	return append(out, last...)
+}
+
+// powerSteps move volumes and bring the container to run, or to run with what was pending.
+func (s sorting) powerSteps(f setting.Facts, restart, start bool) []Step {
+	var moves []Step
+	for _, e := range s.moves {
+		moves = append(moves, stepOf(MoveVolume{Disk: e.key, Storage: e.value}, e))
+	}
+	switch {
+	case f.Running && len(moves) > 0:
+		cause := labels(changesOf(s.moves))
+		out := append([]Step{{Op: Shutdown{shutdownTimeout}, Effect: setting.Restart, Cause: cause}}, moves...)
+		return append(out, Step{Op: Start{}, Cause: "stopped for " + cause})
+	case f.Running && restart:
+		return []Step{{Op: Reboot{shutdownTimeout}, Effect: setting.Restart, Why: s.need, Cause: labels(s.need)}}
+	case start:
+		return append(moves, Step{Op: Start{}, Cause: "state: running"})
+	}
+	return moves
+}
+
+func stepOf(op Op, e edit) Step {
+	return Step{Op: op, Effect: e.change.Effect, Access: e.change.Access, Why: []setting.Change{e.change}}
+}
+
+func protect(on bool, cause string) Step {
+	return Step{Op: SetConfig{Set: proxmox.Values{setting.Protection.PVE: setting.Protection.FormatWire(on)}}, Cause: cause}
+}
+
+// revertFirst drops what is pending for keys that are edited, before the stop of the container would put it in
+// force: the edits were computed on what is in force now, and some values only root@pam may take away again.
+func revertFirst(edits []edit, have *Observed) (steps []Step, rest []edit) {
+	op, step := SetConfig{Set: proxmox.Values{}}, Step{Cause: "drops what is pending before the stop puts it in force"}
+	for _, e := range edits {
+		if have.pending(e.key) && !slices.Contains(op.Revert, e.key) {
+			op.Revert = append(op.Revert, e.key)
+		}
+		if e.kind == editRevert {
+			step.Why = append(step.Why, e.change)
+			continue
+		}
+		e.undo = false
+		rest = append(rest, e)
+	}
+	if len(op.Revert) == 0 {
+		return nil, rest
+	}
+	step.Op = op
+	return []Step{step}, rest
+}
+
+// volumeSteps puts all edits that allocate nothing and touch no network into one call, each other one into a
+// call of its own.
+func volumeSteps(edits []edit) []Step {
+	var together, alone []edit
+	for _, e := range edits {
+		switch e.kind {
+		case editAlloc, editNet:
+			alone = append(alone, e)
+		default:
+			together = append(together, e)
+		}
+	}
+	steps := configStep(together)
+	for _, e := range alone {
+		steps = append(steps, configStep([]edit{e})...)
+	}
+	return steps
+}
+
+// configStep is one call with all the given edits; none where there are none. A call before it drops pending
+// values that a delete would leave: Proxmox takes no delete and revert of a key together.
+func configStep(edits []edit) (steps []Step) {
+	if len(edits) == 0 {
+		return nil
+	}
+	op, undo, step := SetConfig{Set: proxmox.Values{}}, SetConfig{Set: proxmox.Values{}}, Step{}
+	for _, e := range edits {
+		switch {
+		case e.kind == editRevert:
+			op.Revert = append(op.Revert, e.key)
+		case e.kind == editDelete || e.kind == editNet && e.value == "":
+			op.Delete = append(op.Delete, e.key)
+			if e.undo {
+				undo.Revert = append(undo.Revert, e.key)
+			}
+		default:
+			op.Set[e.key] = e.value
+		}
+		step.Why = append(step.Why, e.change)
+		step.Effect = max(step.Effect, e.change.Effect)
+		step.Access.Root = step.Access.Root || e.change.Access.Root
+	}
+	step.Op = op
+	if len(undo.Revert) > 0 {
+		steps = append(steps, Step{Op: undo, Cause: "drops a pending value, which a delete would leave"})
+	}
+	return append(steps, step)
+}

@@ -1,0 +1,100 @@
+package setting
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Raw are the lines for LXC itself. Proxmox has no call for them, not even for root: they stand in the
+// configuration file of the container and nowhere else (pve-container LXC/Config.pm, json_config_properties).
+var Raw = Key[[]string]{
+	Path: "lxc", PVE: "lxc", Label: "raw LXC line", OnEdit: afterStop[[]string], Absent: new([]string(nil)),
+	Type: rawLines(),
+	Doc: "Lines for LXC itself, in their order, each a key and its value. They are compared only where a spec " +
+		"has any: reading them costs a request of its own.",
+	Example: `[{lxc.mount.entry: "/srv/media media none bind,ro,create=dir 0 0"}]`,
+	MayEdit: func(_, _ *[]string, _ Facts) Access {
+		return Access{
+			Root: true, Reason: "raw LXC lines are written into the configuration file on the node, there is no call for them",
+			Refusal: "property is not defined in schema and the schema does not allow additional properties",
+		}
+	},
+	Lane: "root",
+}
+
+// rawKeyRE is what Proxmox takes from its file (LXC/Config.pm, valid_lxc_conf_keys and the patterns after it).
+var rawKeyRE = regexp.MustCompile(`^lxc(\.[a-z0-9_]+)+$`)
+
+func checkRawLine(key, value string) error {
+	switch {
+	case !rawKeyRE.MatchString(key):
+		return fmt.Errorf("%q is not a key of LXC: it begins with lxc.", shorten(key))
+	case key == "lxc.rootfs.path" || key == "lxc.rootfs.options":
+		return fmt.Errorf("%s is refused by Proxmox: write rootfs", key)
+	case key == "lxc.environment.runtime":
+		return fmt.Errorf("%s is written as env", key)
+	}
+	return printable(value)
+}
+
+// rawLines is a list of mappings with one key each; Proxmox's text is a line "key: value" each.
+func rawLines() Type[[]string] {
+	return Type[[]string]{
+		Name: "list of lines, each a mapping of an lxc.* key to its value",
+		Decode: func(in any, at Path, report Report) ([]string, bool) {
+			items, ok := in.([]any)
+			if !ok {
+				report(at, fmt.Errorf("%s is not a list: write each line as - lxc.key: value", kindOf(in)))
+				return nil, false
+			}
+			out, good := []string{}, true
+			for i, item := range items {
+				line, err := rawLine(item)
+				if err != nil {
+					report(at.Join(fmt.Sprint(i)), err)
+					good = false
+				}
+				out = append(out, line)
+			}
+			return out, good
+		},
+		Encode: func(v []string) any {
+			out := make([]any, len(v))
+			for i, line := range v {
+				key, value, _ := strings.Cut(line, ": ")
+				out[i] = map[string]any{key: value}
+			}
+			return out
+		},
+		Parse:  func(s string) ([]string, error) { return Lines(s), nil },
+		Format: func(v []string) string { return strings.Join(v, "\n") },
+		Text: func(v []string) string {
+			if len(v) == 0 {
+				return "none"
+			}
+			return strings.Join(v, "; ")
+		},
+		Equal: slices.Equal[[]string],
+		Schema: Schema{"type": "array", "items": Schema{
+			"type": "object", "minProperties": 1, "maxProperties": 1,
+			"propertyNames": Schema{"pattern": rawKeyRE.String()}, "additionalProperties": Schema{"type": "string"},
+		}},
+	}
+}
+
+func rawLine(item any) (string, error) {
+	m, ok := item.(map[string]any)
+	if !ok || len(m) != 1 {
+		return "", errors.New("is not one key and its value: write - lxc.key: value")
+	}
+	key := slices.Collect(maps.Keys(m))[0]
+	value, ok := m[key].(string)
+	if !ok {
+		return "", fmt.Errorf("%s has %s as its value: put it in quotes", key, kindOf(m[key]))
+	}
+	return key + ": " + value, checkRawLine(key, value)
+}
