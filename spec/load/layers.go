@@ -46,6 +46,7 @@ func (l *loader) assemble() *spec.State {
 		loader: l, cluster: setting.Record{}, defaults: layer{record: setting.Record{}, at: setting.Path{spec.Defaults.Path}},
 		profiles: map[string]layer{}, containers: map[string]layer{}, stacks: map[string][]layer{},
 	}
+	l.built = a
 	for _, d := range l.docs {
 		a.document(d)
 	}
@@ -126,7 +127,7 @@ func (a *assembly) addDefaults(d document, m map[string]any) {
 		a.overlap(other, e, at)
 	}
 	y := a.decode(spec.LayerFields, e, m, at)
-	a.defaults.record = merge(a.defaults.record, y.record)
+	a.defaults.record = setting.Overlay(a.defaults.record, y.record)
 	a.defaults.trees = append(a.defaults.trees, e)
 }
 
@@ -177,7 +178,7 @@ func (a *assembly) container(name string) *spec.Container {
 	stack = append(stack, own)
 	merged := setting.Record{}
 	for _, y := range stack {
-		merged = merge(merged, y.record)
+		merged = setting.Overlay(merged, y.record)
 	}
 	slices.Reverse(stack)
 	a.stacks[name] = stack
@@ -193,39 +194,6 @@ func unknownProfile(name string, profiles map[string]layer) error {
 		return fmt.Errorf("there is no profile %q: no profiles are written", name)
 	}
 	return fmt.Errorf("there is no profile %q: the profiles are %s", name, strings.Join(known, ", "))
-}
-
-// merge lays one record over another: mappings are merged, all else is replaced. Neither is changed.
-func merge(low, high setting.Record) setting.Record {
-	out := make(setting.Record, len(low)+len(high))
-	maps.Copy(out, low)
-	for path, v := range high {
-		switch v := v.(type) {
-		case setting.Record:
-			if under, ok := low[path].(setting.Record); ok {
-				out[path] = merge(under, v)
-				continue
-			}
-		case setting.Members:
-			if under, ok := low[path].(setting.Members); ok {
-				members := maps.Clone(under)
-				for id, r := range v {
-					members[id] = merge(under[id], r)
-				}
-				out[path] = members
-				continue
-			}
-		case map[string]string:
-			if under, ok := low[path].(map[string]string); ok {
-				all := maps.Clone(under)
-				maps.Copy(all, v)
-				out[path] = all
-				continue
-			}
-		}
-		out[path] = v
-	}
-	return out
 }
 
 // validate adds the faults that only show in the whole, each where it is written. What several containers

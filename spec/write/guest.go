@@ -27,13 +27,13 @@ type guest struct {
 	live    setting.Record // what the spec shall say: what is in force once nothing is pending
 	owned   bool           // carries the owner's tag
 	own     setting.Record // what is written at the container
-	ignored []ignored
+	ignored []ignoredSetting
 	notes   []string
 	broken  error
 }
 
-// ignored is a setting that is left alone, with the reason.
-type ignored struct{ path, why, text string }
+// ignoredSetting is a setting that is left alone, with the reason.
+type ignoredSetting struct{ path, why, text string }
 
 func newGuest(s Source, o Options) *guest {
 	g := &guest{src: s, o: o, own: setting.Record{}}
@@ -195,7 +195,7 @@ func (g *guest) label() string {
 }
 
 func (g *guest) ignores(path string) bool {
-	return slices.ContainsFunc(g.ignored, func(n ignored) bool { return n.path == path })
+	return slices.ContainsFunc(g.ignored, func(n ignoredSetting) bool { return n.path == path })
 }
 
 func (g *guest) ignore(row setting.Row, why string) {
@@ -203,7 +203,7 @@ func (g *guest) ignore(row setting.Row, why string) {
 	if fam, ok := row.(*setting.Family); ok {
 		text = membersText(fam, g.live[fam.Path])
 	}
-	g.ignored = append(g.ignored, ignored{row.SpecPath(), why, text})
+	g.ignored = append(g.ignored, ignoredSetting{row.SpecPath(), why, text})
 }
 
 func membersText(fam *setting.Family, v any) string {

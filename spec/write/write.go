@@ -141,25 +141,38 @@ func (w *writer) settle() {
 		if len(faults) == 0 {
 			return
 		}
+		moved := false
 		for _, f := range faults {
-			w.resolve(f)
+			moved = w.resolve(f) || moved
+		}
+		if !moved { // what is at fault is no setting, or not written at all
+			w.giveUp(faults[0])
 		}
 	}
 }
 
-// resolve gives one setting up, or the container where the fault is in what identifies it.
-func (w *writer) resolve(f spec.Fault) {
-	i := slices.IndexFunc(w.guests, func(g *guest) bool { return len(f.At) > 1 && g.name == f.At[1] })
-	if i < 0 {
-		return // given up for another fault
+// resolve gives one setting up and reports whether there was one to give up.
+func (w *writer) resolve(f spec.Fault) bool {
+	i := w.at(f)
+	row := rowAt(f.At[2:])
+	if row == nil || w.guests[i].ignores(row.SpecPath()) {
+		return false
 	}
+	w.guests[i].ignore(row, f.Err.Error())
+	return true
+}
+
+// giveUp leaves a container out.
+func (w *writer) giveUp(f spec.Fault) {
+	i := w.at(f)
 	g := w.guests[i]
-	if row := rowAt(f.At[2:]); row != nil && !g.ignores(row.SpecPath()) {
-		g.ignore(row, f.Err.Error())
-		return
-	}
 	w.guests = slices.Delete(w.guests, i, i+1)
-	w.leaveOut(g, "left out: "+f.Error())
+	w.leaveOut(g, "left out: "+f.At[2:].String()+": "+f.Err.Error())
+}
+
+// at is the index of the container that a fault is about.
+func (w *writer) at(f spec.Fault) int {
+	return slices.IndexFunc(w.guests, func(g *guest) bool { return g.name == f.At[1] })
 }
 
 // rowAt finds the row of the table that a path leads to or into.
