@@ -38,6 +38,7 @@ func TestCheck(t *testing.T) {
 
 		{"the simulator is for cmd", Package{Path: "cmd/internal/app", Imports: []string{"proxmox/sim", "proxmox/conformance"}}, ""},
 		{"the simulator is for tests", Package{Path: "reconcile/plan", TestImports: []string{"proxmox/sim"}}, ""},
+		{"its jobs have schedules", Package{Path: "proxmox/sim", Imports: []string{"proxmox/calendar", "proxmox/property"}}, ""},
 		{"sim may have parts", Package{Path: "proxmox/sim", Imports: []string{"proxmox/sim/internal/store"}}, ""},
 
 		{"the table knows no spec", Package{Path: "spec/setting", Imports: []string{"spec"}}, "imports spec: "},
