@@ -199,3 +199,39 @@ func TestWords(t *testing.T) {
 		}
 	})
 }
+
+// TestDependencies holds docs/dependencies.md against go.mod: each module that tend asks for by itself stands on
+// the page, with a reason, and the page names no others.
+func TestDependencies(t *testing.T) {
+	cmd := exec.Command("go", "mod", "edit", "-json")
+	cmd.Dir = root(t)
+	cmd.Stderr = t.Output()
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("read go.mod: %v", err)
+	}
+	var mod struct {
+		Require []struct {
+			Path     string
+			Indirect bool
+		}
+		Tool []struct{ Path string }
+	}
+	if err := json.Unmarshal(out, &mod); err != nil {
+		t.Fatal(err)
+	}
+	var asked []string
+	for _, r := range mod.Require {
+		tool := slices.ContainsFunc(mod.Tool, func(tool struct{ Path string }) bool { return match(r.Path+"/...", tool.Path) })
+		if !r.Indirect || tool {
+			asked = append(asked, r.Path)
+		}
+	}
+	page, err := os.ReadFile(filepath.Join(root(t), "docs/dependencies.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range CheckDependencies(asked, string(page)) {
+		t.Error(v)
+	}
+}

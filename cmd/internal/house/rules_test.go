@@ -221,3 +221,20 @@ func TestCheckWords(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckDependencies shows what a page of dependencies must have.
+func TestCheckDependencies(t *testing.T) {
+	const page = `
+| module | what it does here | passed over |
+|---|---|---|
+| example.test/a | this | that |
+| example.test/b | this | |
+| example.test/c | this | that |
+`
+	got := CheckDependencies([]string{"example.test/a", "example.test/b", "example.test/d"}, page)
+	for i, want := range []string{"example.test/b has no reason", "example.test/d stands in go.mod and not", "example.test/c stands in docs"} {
+		if len(got) != 3 || !strings.HasPrefix(got[i], want) {
+			t.Errorf("got %q, want three, of which number %d begins with %q", got, i, want)
+		}
+	}
+}
