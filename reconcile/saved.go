@@ -54,6 +54,7 @@ type savedPolicy struct {
 	PrunePercent int           `json:"prunePercent"`
 	PruneGrace   time.Duration `json:"pruneGrace"`
 	Now          time.Time     `json:"now"`
+	Adopt        bool          `json:"adopt"`
 
 	WindowOpen bool `json:"windowOpen"`
 	RestartAll bool `json:"restartAll"`

@@ -29,6 +29,7 @@ func (c *computation) change(w *spec.Container, have *Observed) {
 		edits = c.without(w, edits)
 	}
 	lane := Lane{Ref: have.Ref, Name: w.Name, Action: Change, Base: have.Config, Changes: changesOf(edits)}
+	lane.Adopts = !have.Owned(c.want.Cluster.Owner)
 	if stop {
 		lane.Steps, edits = revertFirst(edits, have)
 		lane.Steps = append(lane.Steps, Step{Op: Shutdown{shutdownTimeout}, Effect: setting.Restart, Cause: "state: stopped"})

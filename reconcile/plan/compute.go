@@ -53,7 +53,7 @@ func (c *computation) container(w *spec.Container) {
 		return
 	}
 	switch {
-	case !have.Owned(c.want.Cluster.Owner) && !w.Adopt:
+	case !have.Owned(c.want.Cluster.Owner) && !w.Adopt && !c.policy.Adopt:
 		c.refuseForeign(w, have, refuse)
 	case have.Broken != nil:
 		refuse("change", have.Broken.Error(), "put the value right with pct set, or report it as a fault of tend")
@@ -69,7 +69,7 @@ func (c *computation) refuseForeign(w *spec.Container, have *Observed, refuse fu
 	if strings.EqualFold(have.Name, w.Name) {
 		reason = fmt.Sprintf("a container of this name exists and does not carry the tag %q of this spec", c.want.Cluster.Owner)
 	}
-	refuse("change", reason, "write adopt: true to take it over as it is", "give the container another id")
+	refuse("change", reason, "to take it over: write adopt: true, or apply with --adopt", "give the container another id")
 }
 
 // settings are the values that a container shall have: those written, its host name and the owner's tag.

@@ -355,7 +355,7 @@ func TestChange(t *testing.T) {
 	}, {
 		name: "adoption adds the tag", have: []string{"tags", "mine"}, want: `"tags": ["mine"]`,
 		edit: func(c *spec.Container) { c.Adopt = true },
-		plan: `101 web: change on pve1 · online
+		plan: `101 web: adopt and change on pve1 · online
   ~ tags mine → mine, tend · online
   1. set tags="mine;tend"
 0 in sync

@@ -67,6 +67,7 @@ type Lane struct {
 	Steps   []Step           // what is done
 	After   []proxmox.VMID   // containers whose lanes must have ended well before
 	Frees   []string         // volumes that are destroyed, with their data
+	Adopts  bool             // it is taken over: it did not carry the owner's tag before
 	// Base is the configuration that the plan was made on, with its digest; zero for creates.
 	Base proxmox.Config
 }
@@ -123,6 +124,7 @@ type Policy struct {
 	PrunePercent int           // and at most so many percent of those that carry the owner's tag; 0 is no such limit
 	PruneGrace   time.Duration // stop them first and destroy them after so long; 0 destroys at once
 	Now          time.Time     // for the grace time
+	Adopt        bool          // take over declared containers that do not carry the owner's tag
 
 	WindowOpen bool // a maintenance window is open now
 	RestartAll bool // restart what needs it, whatever the spec's policies

@@ -17,7 +17,11 @@ func equalFold(a, b string) bool { return strings.EqualFold(a, b) }
 func (p *Plan) String() string {
 	var b strings.Builder
 	for _, l := range p.Lanes {
-		fmt.Fprintf(&b, "%d %s: %s on %s · %s\n", l.Ref.ID, l.Name, l.Action, l.Ref.Node, l.Effect)
+		action := l.Action.String()
+		if l.Adopts {
+			action = "adopt and " + action
+		}
+		fmt.Fprintf(&b, "%d %s: %s on %s · %s\n", l.Ref.ID, l.Name, action, l.Ref.Node, l.Effect)
 		for _, c := range l.Changes {
 			for _, line := range c.Lines() {
 				fmt.Fprintf(&b, "  %s %s · %s%s\n", line.Mark, strings.TrimSpace(line.Label+" "+line.Text), c.Effect, note(c.Note))

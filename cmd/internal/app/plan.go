@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -54,13 +55,16 @@ func policyFlags(cmd *cobra.Command, p *plan.Policy) {
 	f := cmd.Flags()
 	f.BoolVar(&p.Prune, "prune", false, "destroy containers that carry the owner's tag and are not in the spec")
 	f.IntVar(&p.PruneMax, "prune-max", 1, "destroy at most so many")
+	f.IntVar(&p.PrunePercent, "prune-percent", 0, "and at most so many percent of those that carry the tag (0: no such limit)")
+	f.DurationVar(&p.PruneGrace, "prune-grace", 0, "stop them first and destroy them so long after, as in 168h (0: destroy at once)")
+	f.BoolVar(&p.Adopt, "adopt", false, "take over declared containers that do not carry the owner's tag")
 	f.BoolVar(&p.WindowOpen, "window", false, "a maintenance window is open now: restart containers with restart: window")
 	f.BoolVar(&p.RestartAll, "restart", false, "restart whatever needs it, also with restart: never")
 	f.Var((*volumeFlag)(&p.DestroyVolumes), "destroy-volume", "destroy an unused volume with its data, as in 101:local-zfs:subvol-101-disk-1; may be repeated")
 }
 
 func policyFlagNames() []string {
-	return []string{"prune", "prune-max", "window", "restart", "destroy-volume"}
+	return []string{"prune", "prune-max", "prune-percent", "prune-grace", "adopt", "window", "restart", "destroy-volume"}
 }
 
 func showPlan(cmd *cobra.Command, s *Streams, o planOptions, path string) error {
@@ -100,6 +104,7 @@ func showPlan(cmd *cobra.Command, s *Streams, o planOptions, path string) error 
 
 // reconciler makes plans for the session's cluster.
 func (ses *session) reconciler(p plan.Policy) *reconcile.Reconciler {
+	p.Now = time.Now()
 	return &reconcile.Reconciler{
 		Client: ses.client, Policy: p, Log: ses.log,
 		Observer: func() *live.Observer { return &live.Observer{Client: ses.client} },

@@ -54,6 +54,7 @@ type summaryJSON struct {
 	Create         int `json:"create"`
 	Change         int `json:"change"`
 	Destroy        int `json:"destroy"`
+	Retire         int `json:"retire"`
 	Restarts       int `json:"restarts"`
 	Stops          int `json:"stops"`
 	RootOperations int `json:"rootOperations"`
@@ -129,7 +130,7 @@ func (p Plan) document() planJSON {
 	doc := planJSON{
 		Version: JSONVersion, Kind: "plan", Cluster: p.Cluster, Spec: p.Spec, Status: p.Status(),
 		Summary: summaryJSON{
-			Create: p.Count(plan.Create), Change: p.Count(plan.Change), Destroy: p.Count(plan.Destroy),
+			Create: p.Count(plan.Create), Change: p.Count(plan.Change), Destroy: p.Count(plan.Destroy), Retire: p.Count(plan.Retire),
 			Restarts: p.restarts(), Stops: p.stops(), RootOperations: p.RootOperations(),
 			Blocked: len(p.Blocked) - p.waiting(), Waiting: p.waiting(), InSync: p.InSync,
 		},
