@@ -67,7 +67,8 @@ var (
 		Type: Unordered(List("mount option", semicolons, ";", func(s string) error {
 			return oneOf(s, "discard", "lazytime", "noatime", "nodev", "noexec", "nosuid")
 		})),
-		Doc: "Mount options: discard, lazytime, noatime, nodev, noexec, nosuid.",
+		Absent: new([]string(nil)),
+		Doc:    "Mount options: discard, lazytime, noatime, nodev, noexec, nosuid.",
 	}
 	Quota = Key[bool]{
 		Path: "quota", PVE: "quota", Type: Boolean(), Default: new(false), Absent: new(false), Example: "false",

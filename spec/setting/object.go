@@ -160,8 +160,13 @@ func (o Object) Format(r Record) string {
 	rows := map[string]Row{}
 	for _, row := range o.Rows {
 		i := row.Info()
-		if v, ok := r[i.Path]; ok && !i.Virtual {
-			pairs, rows[i.PVE] = append(pairs, property.Pair{Key: i.PVE, Value: row.FormatWire(v)}), row
+		v, ok := r[i.Path]
+		if !ok || i.Virtual {
+			continue
+		}
+		// An empty part, such as that of an empty list, is refused by Proxmox.
+		if text := row.FormatWire(v); text != "" {
+			pairs, rows[i.PVE] = append(pairs, property.Pair{Key: i.PVE, Value: text}), row
 		}
 	}
 	rank := func(p property.Pair) string {
@@ -174,7 +179,11 @@ func (o Object) Format(r Record) string {
 		return "2" + p.Key
 	}
 	slices.SortFunc(pairs, func(a, b property.Pair) int { return strings.Compare(rank(a), rank(b)) })
-	return pairs.Format(o.DefaultKey)
+	text := pairs.Format(o.DefaultKey)
+	if text == "0" { // is false in Perl, and refused as if it were not there (pve-common JSONSchema.pm, parse_startup)
+		text = o.DefaultKey + "=" + text
+	}
+	return text
 }
 
 // Equal compares records by what Proxmox makes of them: a part that is absent equals its default.
