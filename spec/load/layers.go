@@ -178,7 +178,7 @@ func (a *assembly) container(name string) *spec.Container {
 	stack = append(stack, own)
 	merged := setting.Record{}
 	for _, y := range stack {
-		merged = setting.Overlay(merged, y.record)
+		merged = spec.Overlay(merged, y.record)
 	}
 	slices.Reverse(stack)
 	a.stacks[name] = stack
