@@ -69,6 +69,13 @@ func observe(t testing.TB, sources []write.Source, style setting.TagStyle, owned
 	for _, s := range sources {
 		c := s.Config
 		c.Current = maps.Clone(c.Current)
+		if len(s.Raw) > 0 {
+			var lines []string
+			for _, l := range s.Raw {
+				lines = append(lines, l.Key+": "+l.Value)
+			}
+			c.Current["lxc"] = strings.Join(lines, "\n")
+		}
 		if owned {
 			tag := func(v proxmox.Values) {
 				tags := setting.Words(v["tags"])

@@ -19,12 +19,13 @@ func (m *merger) differences(g *guest, row setting.Row, old, new any) []drift {
 		a, _ := old.(setting.Members)
 		b, _ := new.(setting.Members)
 		return m.memberDifferences(g, fam, a, b)
-	case isRecord(old) && isRecord(new):
-		return m.partDifferences(g, row.Info().Rows, path, old.(setting.Record), new.(setting.Record))
+	case isRecord(old):
+		b, _ := new.(setting.Record)
+		return m.partDifferences(g, row.Info().Rows, path, old.(setting.Record), b)
 	}
 	a, isEnv := old.(map[string]string)
-	b, stays := new.(map[string]string)
-	if isEnv && stays {
+	b, _ := new.(map[string]string)
+	if isEnv {
 		var out []drift
 		for _, k := range slices.Sorted(maps.Keys(setting.OverlayValue(a, b).(map[string]string))) {
 			v, ok := b[k]

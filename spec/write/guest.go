@@ -57,6 +57,10 @@ func newGuest(s Source, o Options) *guest {
 	return g
 }
 
+// unread reports whether nobody knows what a row's live value is: lines for LXC itself take a request of
+// their own.
+func (g *guest) unread(row setting.Row) bool { return row.PVEKey() == rawKey && g.src.Raw == nil }
+
 // ignoreDoubles leaves families alone in which two members have one identity: a spec can name only one of
 // them.
 func (g *guest) ignoreDoubles(view setting.Live) {

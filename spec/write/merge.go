@@ -151,6 +151,9 @@ func (m *merger) find(g *guest) {
 		if slices.Contains(ignored, path) || satisfied(row, m.meant(merged, g, row), g.live[path], g.facts) {
 			continue
 		}
+		if g.unread(row) {
+			continue
+		}
 		if why := m.skip[g.name+"\x00"+path]; why != "" {
 			m.problem(g, path, why)
 			continue

@@ -169,6 +169,9 @@ func (c chance) drift(s write.Source) write.Source {
 			delete(v, key)
 		}
 	}
+	if c.IntN(4) == 0 {
+		s.Raw = slices.Clone(pick(c, rawLines))
+	}
 	if v["template"] != "1" && c.IntN(5) == 0 {
 		s.Power = pick(c, []spec.Power{spec.Running, spec.Stopped})
 	}
@@ -208,7 +211,7 @@ func TestMergeRandom(t *testing.T) {
 		first := write.Spec(sources, write.Options{Layout: pick(c, []write.Layout{write.PerContainer, write.Single})})
 		files, n := annotate(c, first.Files)
 		if _, err := read(t, files); err != nil {
-			t.Fatalf("seed %d: the comments spoil it: %v", seed, err)
+			t.Fatalf("seed %d: the comments spoil it: %v\n%s", seed, err, joinAll(files))
 		}
 		r, err := write.Merge(mapFS(files), drifted, write.Options{})
 		if err != nil {

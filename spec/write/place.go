@@ -32,21 +32,14 @@ func (m *merger) place() {
 }
 
 func (m *merger) placeOne(d drift, has, done map[string]bool) error {
-	agreed := func(layer string) bool {
-		if layer == "" {
-			return true
-		}
-		for name := range m.written.Containers {
-			if m.decides(layer, name, d.path) && !has[name+"\x00"+d.key] {
-				return false
-			}
-		}
-		return true
-	}
+	agreed := func(layer string) bool { return m.agreed(layer, d.path, d.key, has) }
 	where, value := []string{""}, d.value
 	switch {
 	case d.value != nil && len(d.layers) > 0 && agreed(d.layers[0]):
 		where = d.layers[:1]
+	case d.value != nil && len(d.layers) == 0:
+		// What is new goes where the other parts of the setting stand, on the same condition.
+		where = []string{m.home(d, has)}
 	case d.value != nil:
 	case !slices.ContainsFunc(d.layers, func(l string) bool { return !agreed(l) }):
 		where = d.layers
@@ -66,6 +59,40 @@ func (m *merger) placeOne(d drift, has, done map[string]bool) error {
 		}
 	}
 	return nil
+}
+
+// agreed reports whether all containers for which a layer decides what is at a path have the same drift.
+func (m *merger) agreed(layer string, path []string, key string, has map[string]bool) bool {
+	if layer == "" {
+		return true
+	}
+	for name := range m.written.Containers {
+		if m.decides(layer, name, path) && !has[name+"\x00"+key] {
+			return false
+		}
+	}
+	return true
+}
+
+// home is the layer that a new part of a setting goes to: the strongest that says something of the setting,
+// if all to whom it would come have the same drift, else the container's own.
+func (m *merger) home(d drift, has map[string]bool) string {
+	parent := d.path[:len(d.path)-1]
+	stack := m.stack(d.container)
+	i := slices.IndexFunc(stack, func(layer string) bool {
+		return len(parent) > 0 && says(m.layer(m.written, d.container, layer).Record, parent)
+	})
+	if i < 0 {
+		return ""
+	}
+	for name := range m.written.Containers {
+		rank := slices.Index(m.stack(name), stack[i])
+		stronger := func(layer string) bool { return says(m.layer(m.written, name, layer).Record, d.path) }
+		if rank >= 0 && !slices.ContainsFunc(m.stack(name)[:rank], stronger) && !has[name+"\x00"+d.key] {
+			return ""
+		}
+	}
+	return stack[i]
 }
 
 // decides reports whether a layer is the strongest of a container's that says something at a path.
@@ -158,7 +185,7 @@ func (m *merger) verify(files map[string][]byte) error {
 			path := row.SpecPath()
 			wrong := !row.Equal(was[path], is[path])
 			if g != nil && setting.Container.Row(path) != nil {
-				wrong = !satisfied(row, m.meant(is, g, row), g.live[path], g.facts) && !m.left(c, path)
+				wrong = !satisfied(row, m.meant(is, g, row), g.live[path], g.facts) && !m.left(c, path) && !g.unread(row)
 			} else if g != nil {
 				wrong = false
 			}

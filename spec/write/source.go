@@ -15,7 +15,7 @@ import (
 
 // FromFile is the container of a saved file. Whether it runs is not in it.
 func FromFile(ref proxmox.Ref, f *conffile.File) Source {
-	s := Source{Ref: ref, Power: spec.Any, Config: f.Config(), Raw: f.Current().Raw()}
+	s := Source{Ref: ref, Power: spec.Any, Config: f.Config(), Raw: append([]proxmox.RawLine{}, f.Current().Raw()...)}
 	if names := f.Snapshots(); len(names) > 0 {
 		s.Notes = append(s.Notes, "Snapshots, which stay as they are: "+strings.Join(names, ", ")+".")
 	}

@@ -24,7 +24,7 @@ type Source struct {
 	Ref    proxmox.Ref
 	Power  spec.Power // Any where it is not known
 	Config proxmox.Config
-	Raw    []proxmox.RawLine // lines for LXC itself
+	Raw    []proxmox.RawLine // lines for LXC itself; nil where they were not read
 	Notes  []string          // what else a person should read beside the container, in words
 	// Template is what the container is yet to be made from; Config.Current then holds the parameters of the
 	// create. Empty for a container that exists.
