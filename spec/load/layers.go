@@ -176,8 +176,8 @@ func (a *assembly) container(name string) *spec.Container {
 		stack = append(stack, y)
 	}
 	stack = append(stack, own)
-	merged := setting.Record{}
-	for _, y := range stack {
+	merged := stack[0].record
+	for _, y := range stack[1:] {
 		merged = spec.Overlay(merged, y.record)
 	}
 	slices.Reverse(stack)

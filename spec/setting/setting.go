@@ -14,7 +14,10 @@
 // The package does no I/O and asks no clock.
 package setting
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // A Record holds values by the path of their row: what a spec says or what a node has. Absent rows are
 // absent from the map. Values are read with [Key.Get].
@@ -25,7 +28,7 @@ type Path []string
 
 // Join returns the path with further elements.
 func (p Path) Join(elems ...string) Path {
-	return append(append(Path(nil), p...), elems...)
+	return slices.Concat(p, elems)
 }
 
 // String joins the elements with dots.
