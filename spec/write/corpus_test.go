@@ -142,6 +142,17 @@ func sourceByID(sources []write.Source, id proxmox.VMID) proxmox.Config {
 	return sources[i].Config
 }
 
+// joinNamed is all files with their names.
+func joinNamed(files map[string][]byte) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		b.WriteString("-- " + name + " --\n")
+		b.Write(files[name])
+	}
+	return b.String()
+}
+
+// join is files for the message of a failed test: of many only what they share.
 func join(files map[string][]byte) string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(files)) {

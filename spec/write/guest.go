@@ -231,7 +231,9 @@ func (g *guest) express(under setting.Record) {
 		spec.Use.Set(g.own, use)
 	}
 	if g.src.Template != "" {
-		spec.FromTemplate.Set(g.own, g.src.Template)
+		if _, err := readable(spec.FromTemplate, g.src.Template); err == nil {
+			spec.FromTemplate.Set(g.own, g.src.Template)
+		}
 	} else if !g.owned && !g.o.NoAdopt {
 		spec.Adopt.Set(g.own, true)
 	}

@@ -31,6 +31,9 @@ func FromCommand(node string, c pct.Container) Source {
 		Ref: proxmox.Ref{Node: node, ID: c.ID}, Power: spec.Stopped, Template: c.Template,
 		Config: proxmox.Config{Current: maps.Clone(c.Values)},
 	}
+	if _, err := readable(spec.FromTemplate, c.Template); err != nil {
+		s.Notes = append(s.Notes, fmt.Sprintf("It is made from %s, which is no volume of a storage: upload it, and write from: {template: …}.", c.Template))
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Options)) {
 		switch value := c.Options[name]; name {
 		case "start":

@@ -104,6 +104,8 @@ func Spec(sources []Source, o Options) Result {
 			w.leaveOut(g, "is there twice: only the first one is written")
 		case s.Ref.ID < proxmox.MinVMID || s.Ref.ID > proxmox.MaxVMID:
 			w.leaveOut(g, fmt.Sprintf("%d is no VMID", s.Ref.ID))
+		case s.Ref.Node != "" && !isNode(s.Ref.Node):
+			w.leaveOut(g, fmt.Sprintf("left out: %q cannot be the name of a node", s.Ref.Node))
 		case g.broken != nil:
 			w.leaveOut(g, "left out, since this version of tend does not understand it: "+g.broken.Error())
 		default:
@@ -122,6 +124,11 @@ func Spec(sources []Source, o Options) Result {
 		}
 	}
 	return Result{Files: w.files(), Problems: w.problems}
+}
+
+func isNode(name string) bool {
+	_, err := readable(spec.Node, name)
+	return err == nil
 }
 
 func (w *writer) leaveOut(g *guest, why string) {
