@@ -99,7 +99,7 @@ func (t *trail) path() setting.Path {
 type tree struct {
 	file   string
 	fault  func(p spec.Place, at setting.Path, err error)
-	done   map[*yaml.Node]*node // nil while a node is being made
+	done   map[*yaml.Node]*node // those with an anchor; nil while one is being made
 	shared int                  // values written, without those that aliases repeat
 	merged int                  // fields that merge keys repeat
 	fatal  bool
@@ -127,7 +127,9 @@ func (t *tree) make(n *yaml.Node, at *trail) *node {
 		}
 		return made
 	}
-	t.done[n] = nil
+	if n.Anchor != "" {
+		t.done[n] = nil
+	}
 	t.shared++
 	out := &node{depth: 1, size: 1}
 	if at != nil && at.depth > maxDepth {
@@ -152,7 +154,9 @@ func (t *tree) make(n *yaml.Node, at *trail) *node {
 	case yaml.MappingNode:
 		t.fields(out, n, at)
 	}
-	t.done[n] = out
+	if n.Anchor != "" {
+		t.done[n] = out
+	}
 	if out.depth > maxDepth {
 		return t.fail(n, at, fmt.Errorf("is nested more than %d levels deep", maxDepth))
 	}
