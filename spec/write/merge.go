@@ -71,6 +71,10 @@ func (m *merger) merge(sources []Source) map[string][]byte {
 		}
 		g := newGuest(s, m.o)
 		g.name = m.written.State.Containers[i].Name
+		if m.guests[g.name] != nil {
+			m.problem(g, "", "is there twice: only the first one is merged")
+			continue
+		}
 		if g.broken != nil {
 			m.problem(g, "", "not merged, since this version of tend does not understand it: "+g.broken.Error())
 			continue

@@ -114,7 +114,9 @@ func exampleWire(t testing.TB, row setting.Row) map[string]string {
 
 // rawLines are lines for LXC itself.
 var rawLines = [][]proxmox.RawLine{
-	{}, {}, {},
+	{},
+	{},
+	{},
 	{{Key: "lxc.apparmor.profile", Value: "unconfined"}},
 	{{Key: "lxc.mount.entry", Value: "/dev/net/tun dev/net/tun none bind,create=file"}, {Key: "lxc.cgroup2.devices.allow", Value: "c 10:200 rwm"}},
 	{{Key: "lxc.cap.drop", Value: ""}, {Key: "lxc.mount.entry", Value: "/a b none # bind\xff"}},
