@@ -10,7 +10,7 @@ import (
 
 // change plans a container that exists.
 func (c *computation) change(w *spec.Container, have *Observed) {
-	stop := w.Power == spec.Stopped && have.Running && !c.leftToHA(w, have.Ref.ID, "stop")
+	stop := w.Power == spec.Stopped && have.Running && !c.powerless(w, have.Ref.ID, "stop")
 	facts := setting.Facts{
 		// A container that shall be stopped is stopped first, so that nothing stays pending.
 		Running:      have.Running && !stop,
@@ -35,7 +35,7 @@ func (c *computation) change(w *spec.Container, have *Observed) {
 		lane.Steps = append(lane.Steps, Step{Op: Shutdown{shutdownTimeout}, Effect: setting.Restart, Cause: "state: stopped"})
 	}
 	start := w.Power == spec.Running && !have.Running && !setting.Template.Or(have.Current.Record, false) &&
-		!c.leftToHA(w, have.Ref.ID, "start")
+		!c.powerless(w, have.Ref.ID, "start")
 	lane.Steps = append(lane.Steps, sorted(edits, have).steps(facts, restart, start)...)
 	if len(lane.Steps) == 0 {
 		if !slices.ContainsFunc(c.plan.Blocked, func(b Blocked) bool { return b.ID == w.ID }) {
@@ -79,7 +79,7 @@ func (c *computation) possible(w *spec.Container, edits []edit) []edit {
 		b := Blocked{ID: w.ID, Name: w.Name, What: e.change.Label(), Change: &e.change}
 		switch {
 		case e.change.Access.Root && e.kind != editWait:
-			b.Reason = e.change.Access.Reason + ", and this version of tend acts with an API token only; Proxmox would answer: " + e.change.Access.Refusal
+			b.Reason = rootReason(e.change.Access)
 			b.Ways = []string{"make the change by hand as root@pam", "add the setting to lifecycle.ignore"}
 		case e.change.Effect == setting.Recreate:
 			b.Reason = "an existing container cannot change it"
@@ -93,6 +93,9 @@ func (c *computation) possible(w *spec.Container, edits []edit) []edit {
 			b.Reason, b.Ways = c.cannotAllocate(w, e)
 		case e.kind == editMove:
 			b.Reason, b.Ways = c.cannotHold(w.Node, e.value)
+		}
+		if b.Reason == "" {
+			b.Reason, b.Ways = c.preflightEdit(w, e)
 		}
 		if b.Reason == "" {
 			out = append(out, e)

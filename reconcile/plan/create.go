@@ -33,7 +33,7 @@ func (c *computation) create(w *spec.Container, refuse func(string, string, ...s
 		lane.Steps = []Step{{Op: restore(w, values, changes), Cause: adjusted(w)}}
 	default:
 		values, changes := createValues(c.settings(w), c.createFacts(w))
-		if c.needsRoot(changes, refuse) {
+		if c.needsRoot(w, changes, refuse) {
 			return
 		}
 		lane.Changes = changes
@@ -67,15 +67,23 @@ func adjusted(w *spec.Container) string {
 }
 
 // needsRoot refuses a create that only root@pam could make.
-func (c *computation) needsRoot(changes []setting.Change, refuse func(string, string, ...string)) (refused bool) {
-	for _, ch := range changes {
+func (c *computation) needsRoot(w *spec.Container, changes []setting.Change, refuse func(string, string, ...string)) (refused bool) {
+	for i, ch := range changes {
 		if ch.Access.Root {
-			refuse("create", ch.Label()+": "+ch.Access.Reason+", and this version of tend acts with an API token only; Proxmox would answer: "+ch.Access.Refusal,
-				"remove it from the spec", "create the container by hand as root@pam and adopt it")
+			c.block(Blocked{ID: w.ID, Name: w.Name, What: ch.Label(), Change: &changes[i], Reason: rootReason(ch.Access)})
 			refused = true
 		}
 	}
+	if refused {
+		refuse("create", "some of it only root@pam may set, and a container is never made in part",
+			"take that out of the spec", "create the container by hand as root@pam and adopt it")
+	}
 	return refused
+}
+
+// rootReason says why a change is left to root.
+func rootReason(a setting.Access) string {
+	return a.Reason + "; tend acts with an API token, to which Proxmox answers: " + a.Refusal
 }
 
 func withoutRoot(changes []setting.Change) []setting.Change {

@@ -90,7 +90,7 @@ func TestStrayed(t *testing.T) {
 // TestRaw compares raw lines only where they were read, and never changes them.
 func TestRaw(t *testing.T) {
 	const blocked = "101 web: blocked: raw LXC line: raw LXC lines are written into the configuration file on the node, there is no call " +
-		"for them, and this version of tend acts with an API token only; Proxmox would answer: property is not defined in schema and " +
+		"for them; tend acts with an API token, to which Proxmox answers: property is not defined in schema and " +
 		"the schema does not allow additional properties\n0 in sync\n"
 	line := proxmox.RawLine{Key: "lxc.cap.drop", Value: "sys_admin"}
 	cases := []struct {
