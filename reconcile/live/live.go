@@ -28,6 +28,9 @@ type Observer struct {
 	// Parallel is how many configurations are read at once; 0 is 4, what a node answers fastest
 	// (three workers of pveproxy).
 	Parallel int
+	// Shown says that plans are for a person: they are looked over as far as reading can, whatever they do. Else
+	// privileges are read only for plans that a refusal would leave half done, which spares a request.
+	Shown bool
 
 	nodes     map[string]bool
 	tagStyle  setting.TagStyle
@@ -35,6 +38,9 @@ type Observer struct {
 	ha        map[proxmox.VMID]string
 	storages  map[string]map[string]proxmox.Storage
 	templates map[string]map[string]bool
+	bridges   map[string]map[string]bool
+
+	permissions proxmox.Permissions
 }
 
 // Observe reads the live state as far as a spec is concerned.
@@ -46,9 +52,9 @@ func (o *Observer) Observe(ctx context.Context, want *spec.State) (*plan.Live, e
 		return nil, err
 	}
 	have := &plan.Live{
-		Nodes: o.nodes, TagStyle: o.tagStyle, Containers: map[proxmox.VMID]*plan.Observed{},
-		Guests: o.guests, HA: o.ha, Storages: o.storages, Templates: o.templates,
+		Nodes: o.nodes, TagStyle: o.tagStyle, Containers: map[proxmox.VMID]*plan.Observed{}, Shown: o.Shown,
 	}
+	o.facts(have)
 	for node, online := range o.nodes {
 		if !online {
 			continue

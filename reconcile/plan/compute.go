@@ -22,6 +22,7 @@ func Compute(want *spec.State, have *Live, pol Policy) *Plan {
 		c.container(w)
 	}
 	c.unclaimed(claimed)
+	c.preflight()
 	c.orderStarts()
 	slices.SortFunc(c.plan.Lanes, func(a, b Lane) int {
 		return cmp.Or(cmp.Compare(min(a.Action, Create), min(b.Action, Create)), cmp.Compare(a.Ref.ID, b.Ref.ID))

@@ -21,6 +21,12 @@ type Live struct {
 	HA        map[proxmox.VMID]string               // states of the containers that HA manages
 	Storages  map[string]map[string]proxmox.Storage // by node and name
 	Templates map[string]map[string]bool            // volumes of templates, by node
+	Bridges   map[string]map[string]bool            // bridges that the token sees, by node
+
+	// Permissions are what the token may do.
+	Permissions proxmox.Permissions
+	// Shown says that the plan is for a person, so that it is looked over as far as reading can.
+	Shown bool
 }
 
 // Observed is one container as it was found.

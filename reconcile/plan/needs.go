@@ -7,15 +7,21 @@ type Needs struct {
 	Guests    bool            // which VMIDs are taken by other guests, and which containers HA manages
 	Storages  map[string]bool // by node: what its storages are
 	Templates map[string]bool // by node: which templates it has
+	Bridges   map[string]bool // by node: which bridges it has
+	// Permissions: what the token may do.
+	Permissions bool
 }
 
 // None reports whether nothing more must be known.
-func (n Needs) None() bool { return !n.Guests && len(n.Storages) == 0 && len(n.Templates) == 0 }
+func (n Needs) None() bool {
+	return !n.Guests && !n.Permissions && len(n.Storages)+len(n.Templates)+len(n.Bridges) == 0
+}
 
 // Needs returns what the plan assumes and the observation does not say. A plan that creates nothing and
 // allocates nothing needs nothing.
 func (p *Plan) Needs(have *Live) Needs {
 	n := Needs{Storages: map[string]bool{}, Templates: map[string]bool{}}
+	p.preflightNeeds(have, &n)
 	for _, l := range p.Lanes {
 		for _, s := range l.Steps {
 			switch op := s.Op.(type) {

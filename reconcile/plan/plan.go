@@ -21,6 +21,7 @@ type Plan struct {
 	Blocked   []Blocked      // by VMID
 	Unclaimed []Unclaimed    // containers with the owner's tag that the spec does not declare
 	Unused    []UnusedVolume // volumes of declared containers that nothing mounts: kept until somebody says otherwise
+	Warnings  []string       // what a person should know though nothing is blocked, as that a storage may fill up
 	InSync    int            // declared containers that are as they shall be
 }
 
