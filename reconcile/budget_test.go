@@ -17,7 +17,7 @@ import (
 )
 
 // overHTTPS is a reconciler that reaches the node as it would a real one.
-func overHTTPS(t *testing.T, n *node) *reconcile.Reconciler {
+func overHTTPS(t testing.TB, n *node) *reconcile.Reconciler {
 	t.Helper()
 	server := httptest.NewTLSServer(n.Handler())
 	t.Cleanup(server.Close)
