@@ -107,7 +107,7 @@ func (ses *session) reconciler(p plan.Policy) *reconcile.Reconciler {
 	p.Now = time.Now()
 	return &reconcile.Reconciler{
 		Client: ses.client, Policy: p, Log: ses.log,
-		Observer: func() *live.Observer { return &live.Observer{Client: ses.client} },
+		Observer: func() *live.Observer { return &live.Observer{Client: ses.client, Shown: true} },
 	}
 }
 

@@ -48,6 +48,7 @@ type planJSON struct {
 	Containers []containerJSON `json:"containers"`
 	Unclaimed  []unclaimedJSON `json:"unclaimed"`
 	Unused     []unusedJSON    `json:"unused"`
+	Warnings   []string        `json:"warnings,omitempty"`
 }
 
 type summaryJSON struct {
@@ -134,7 +135,7 @@ func (p Plan) document() planJSON {
 			Restarts: p.restarts(), Stops: p.stops(), RootOperations: p.RootOperations(),
 			Blocked: len(p.Blocked) - p.waiting(), Waiting: p.waiting(), InSync: p.InSync,
 		},
-		Containers: []containerJSON{}, Unclaimed: []unclaimedJSON{}, Unused: []unusedJSON{},
+		Containers: []containerJSON{}, Unclaimed: []unclaimedJSON{}, Unused: []unusedJSON{}, Warnings: p.Warnings,
 	}
 	blocked := map[proxmox.VMID][]blockedJSON{}
 	names := map[proxmox.VMID]string{}

@@ -73,6 +73,13 @@ func (p Plan) Text(w io.Writer, s Style) error {
 		out.line("")
 		p.unused(out, s)
 	}
+	if len(p.Warnings) > 0 {
+		out.line("")
+		l := layout{Style: s}
+		for _, text := range p.Warnings {
+			l.hanging(out, "Warning: "+Clean(text), 0)
+		}
+	}
 	out.line("")
 	for _, l := range wrap(p.Summary(), s.width()) {
 		out.line("%s", s.paint(p.colour(), l))
