@@ -53,8 +53,16 @@ func (c *computation) container(w *spec.Container) {
 		c.create(w, refuse)
 		return
 	}
+	owned := have.Owned(c.want.Cluster.Owner)
 	switch {
-	case !have.Owned(c.want.Cluster.Owner) && !w.Adopt && !c.policy.Adopt:
+	case !owned && have.Lock != "":
+		// It may be on its way to be ours: what a create leaves at first has no tags.
+		c.block(Blocked{
+			ID: w.ID, Name: w.Name, What: "change", Waiting: true,
+			Reason: fmt.Sprintf("VMID %d is locked (%s): an operation is at work, and whose container it becomes is not known yet", w.ID, have.Lock),
+			Ways:   []string{"plan again when it has ended"},
+		})
+	case !owned && !w.Adopt && !c.policy.Adopt:
 		c.refuseForeign(w, have, refuse)
 	case have.Broken != nil:
 		refuse("change", have.Broken.Error(), "put the value right with pct set, or report it as a fault of tend")

@@ -141,7 +141,11 @@ func (c *computation) cloneSteps(w *spec.Container) []Step {
 // cannotCreate says why a container cannot be made, and what helps; "" where it can.
 func (c *computation) cannotCreate(w *spec.Container) (why string, ways []string) {
 	online, known := c.have.Nodes[w.Node]
+	path := "/vms/" + w.ID.String()
 	switch {
+	case c.have.Permissions != nil && !c.have.Permissions.Allows(path, "VM.Audit"):
+		return "the token may not see it, if it exists: it lacks VM.Audit on " + path,
+			[]string{"give the token VM.Audit there", "tend doctor --role prints the roles and entries that the spec needs"}
 	case !known:
 		return fmt.Sprintf("node %s does not exist", w.Node),
 			[]string{"write one of the cluster's nodes: " + join(slices.Sorted(maps.Keys(c.have.Nodes)))}
@@ -155,11 +159,71 @@ func (c *computation) cannotCreate(w *spec.Container) (why string, ways []string
 	case w.From.Clone.ID != 0:
 		return c.cannotClone(w)
 	}
-	template := cmp.Or(w.From.Template, w.From.Image)
-	if t := c.have.Templates[w.Node]; t != nil && template != "" && !t[template] {
-		return fmt.Sprintf("template %s is not on node %s", template, w.Node), templateWays(template, t)
+	if why, ways := c.noTemplate(w); why != "" {
+		return why, ways
+	}
+	if why, ways := c.doubles(w); why != "" {
+		return why, ways
 	}
 	return c.cannotPlace(w)
+}
+
+// noTemplate says why the template of a container is not to be had. A storage that the token may not see is not
+// listed, and neither is what it holds.
+func (c *computation) noTemplate(w *spec.Container) (why string, ways []string) {
+	template := cmp.Or(w.From.Template, w.From.Image)
+	present := c.have.Templates[w.Node]
+	if present == nil || template == "" || present[template] {
+		return "", nil
+	}
+	storage, _, _ := strings.Cut(template, ":")
+	if _, seen := c.have.Storages[w.Node][storage]; !seen {
+		return fmt.Sprintf("storage %s of template %s is not on node %s, or the token may not see it", storage, template, w.Node),
+			[]string{"give the token Datastore.Audit on /storage/" + storage, "correct the name of the storage"}
+	}
+	return fmt.Sprintf("template %s is not on node %s", template, w.Node), templateWays(template, present)
+}
+
+// doubles says which container runs that this one would be a second of: one that tend manages and the spec does not
+// declare any more, with its name or one of its addresses. Most likely its id was changed.
+func (c *computation) doubles(w *spec.Container) (why string, ways []string) {
+	mine := addresses(w.Settings)
+	for _, id := range slices.Sorted(maps.Keys(c.have.Containers)) {
+		have := c.have.Containers[id]
+		declared := slices.ContainsFunc(c.want.Containers, func(x *spec.Container) bool { return x.ID == id })
+		if declared || !have.Running || !have.Owned(c.want.Cluster.Owner) {
+			continue
+		}
+		same := ""
+		for a := range addresses(have.Current.Record) {
+			if mine[a] {
+				same = "address " + a
+			}
+		}
+		if strings.EqualFold(have.Name, w.Hostname()) {
+			same = "name " + have.Name
+		}
+		if same != "" {
+			return fmt.Sprintf("container %d, which the spec does not declare, runs with the same %s", id, same), []string{
+				fmt.Sprintf("write id: %d, if it is the same container", id), "stop the other one, or destroy it (--prune), and apply again",
+			}
+		}
+	}
+	return "", nil
+}
+
+// addresses are the fixed addresses of a container, without their prefix length.
+func addresses(r setting.Record) map[string]bool {
+	out := map[string]bool{}
+	members, _ := r[setting.Network.Path].(setting.Members)
+	for _, net := range members {
+		for _, key := range []setting.Key[string]{setting.IPv4, setting.IPv6} {
+			if a, _, fixed := strings.Cut(key.Or(net, ""), "/"); fixed {
+				out[a] = true
+			}
+		}
+	}
+	return out
 }
 
 // cannotPlace says why the volumes of a new container find no place.

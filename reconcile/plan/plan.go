@@ -137,6 +137,16 @@ type Policy struct {
 // default for a shutdown.
 const shutdownTimeout = 60 * time.Second
 
+// Frees counts the volumes that are destroyed with their data, but for those that go with their container.
+func (p *Plan) Frees() (n int) {
+	for _, l := range p.Lanes {
+		if l.Action != Destroy {
+			n += len(l.Frees)
+		}
+	}
+	return n
+}
+
 // Restarts counts the lanes in which a running container is interrupted.
 func (p *Plan) Restarts() int {
 	return p.count(func(l Lane) bool { return slices.ContainsFunc(l.Steps, Step.Restarts) && l.Action == Change })

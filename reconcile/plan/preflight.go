@@ -217,6 +217,9 @@ func (l Lane) what() string {
 // volumes grow or move.
 func (p *Plan) preflightNeeds(have *Live, n *Needs) {
 	n.Bridges = map[string]bool{}
+	for _, b := range p.Blocked { // what is missing may only be out of the token's sight
+		n.Permissions = n.Permissions || have.Permissions == nil && b.What == Create.String()
+	}
 	for _, l := range p.Lanes {
 		n.Permissions = n.Permissions || have.Permissions == nil && (have.Shown || !harmless(l))
 		for _, s := range l.Steps {

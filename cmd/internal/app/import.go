@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -231,14 +232,12 @@ func readInput(s *Streams, name string) ([]byte, error) {
 // writeFiles writes the files of a spec below a folder. New ones never take the place of what is there; changed
 // ones replace what they were made from, each as a whole.
 func writeFiles(folder string, files map[string][]byte, replace bool) error {
-	names := make([]string, 0, len(files))
-	for name := range files {
-		names = append(names, name)
+	names := slices.Sorted(maps.Keys(files))
+	for _, name := range names {
 		if _, err := os.Lstat(filepath.Join(folder, name)); err == nil && !replace {
 			return fmt.Errorf("%s is there already and is not overwritten: name another folder, or use --merge", filepath.Join(folder, name))
 		}
 	}
-	slices.Sort(names)
 	for _, name := range names {
 		path := filepath.Join(folder, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

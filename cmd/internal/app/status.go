@@ -121,7 +121,7 @@ func stateOf(w *spec.Container, p *plan.Plan, have *plan.Observed, up map[proxmo
 	observe(&c, have, up)
 	switch {
 	case have == nil:
-		c.Problems = append(c.Problems, "does not exist")
+		c.Problems = append(c.Problems, absence(w, p))
 	case have.Broken != nil:
 		c.Problems = append(c.Problems, have.Broken.Error())
 	case w.Power == spec.Running && !have.Running:
@@ -132,6 +132,17 @@ func stateOf(w *spec.Container, p *plan.Plan, have *plan.Observed, up map[proxmo
 	}
 	c.Healthy = len(c.Problems) == 0
 	return c
+}
+
+// absence says of a container that was not found why it is not made, where that is known: it may only be out of the
+// token's sight.
+func absence(w *spec.Container, p *plan.Plan) string {
+	for _, b := range p.Blocked {
+		if b.ID == w.ID && b.What == plan.Create.String() {
+			return b.Reason
+		}
+	}
+	return "does not exist"
 }
 
 func labelsOf(l plan.Lane) []string {

@@ -56,6 +56,7 @@ type summaryJSON struct {
 	Change         int `json:"change"`
 	Destroy        int `json:"destroy"`
 	Retire         int `json:"retire"`
+	Volumes        int `json:"volumesDestroyed"`
 	Restarts       int `json:"restarts"`
 	Stops          int `json:"stops"`
 	RootOperations int `json:"rootOperations"`
@@ -131,7 +132,7 @@ func (p Plan) document() planJSON {
 	doc := planJSON{
 		Version: JSONVersion, Kind: "plan", Cluster: p.Cluster, Spec: p.Spec, Status: p.Status(),
 		Summary: summaryJSON{
-			Create: p.Count(plan.Create), Change: p.Count(plan.Change), Destroy: p.Count(plan.Destroy), Retire: p.Count(plan.Retire),
+			Create: p.Count(plan.Create), Change: p.Count(plan.Change), Destroy: p.Count(plan.Destroy), Retire: p.Count(plan.Retire), Volumes: p.Frees(),
 			Restarts: p.restarts(), Stops: p.stops(), RootOperations: p.RootOperations(),
 			Blocked: len(p.Blocked) - p.waiting(), Waiting: p.waiting(), InSync: p.InSync,
 		},
@@ -172,8 +173,11 @@ func laneJSON(l plan.Lane) containerJSON {
 	}
 	for _, s := range l.Steps {
 		step := stepJSON{Do: s.Op.Verb(), Effect: s.Effect.String(), Root: s.Access.Root, Cause: s.Cause}
-		if op, ok := s.Op.(plan.DestroyContainer); ok {
+		switch op := s.Op.(type) {
+		case plan.DestroyContainer:
 			step.Frees = op.Volumes
+		case plan.DestroyVolume:
+			step.Frees = []string{op.Volume}
 		}
 		for _, ch := range s.Why {
 			step.For = append(step.For, ch.Label())

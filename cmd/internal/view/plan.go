@@ -164,6 +164,9 @@ func (p Plan) Summary() string {
 	if n := p.Count(plan.Retire); n > 0 {
 		text += fmt.Sprintf(" · %d retire", n)
 	}
+	if n := p.Frees(); n > 0 {
+		text += " · " + count(n, "volume") + " destroyed"
+	}
 	waiting := p.waiting()
 	for _, part := range []struct {
 		n    int
@@ -230,7 +233,7 @@ func (p Plan) blocks() []block {
 func laneBlock(l plan.Lane, blocked []plan.Blocked) block {
 	b := block{
 		id: l.Ref.ID, name: Clean(l.Name), title: l.Action.String(), effect: laneEffect(l, blocked),
-		destroys: l.Action == plan.Destroy,
+		destroys: l.Action == plan.Destroy || l.Effect == setting.Recreate || len(l.Frees) > 0,
 	}
 	switch l.Action {
 	case plan.Destroy:
@@ -370,6 +373,8 @@ func changeRows(l plan.Lane) []row {
 			rows = append(rows, row{mark: "~", label: op.Verb(), text: Clean(s.Cause)})
 		case plan.Migrate:
 			rows = append(rows, row{mark: "~", label: "migrate", text: Clean(s.Cause), effect: s.Effect.String(), colour: yellow})
+		case plan.DestroyVolume:
+			rows = append(rows, row{mark: "-", label: "volume", text: Clean(op.Volume), effect: "data is lost", colour: red})
 		case plan.Backup:
 			rows = append(rows, row{mark: "+", label: "backup", text: "on " + Clean(op.Storage) + ", kept", colour: green})
 		case plan.SetConfig:
