@@ -32,7 +32,7 @@ var rawKeyRE = regexp.MustCompile(`^lxc(\.[a-z0-9_]+)+$`)
 func checkRawLine(key, value string) error {
 	switch {
 	case !rawKeyRE.MatchString(key):
-		return fmt.Errorf("%q is not a key of LXC: it begins with lxc.", shorten(key))
+		return fmt.Errorf("%q is not a key of LXC: lxc. stands before all of them", shorten(key))
 	case key == "lxc.rootfs.path" || key == "lxc.rootfs.options":
 		return fmt.Errorf("%s is refused by Proxmox: write rootfs", key)
 	case key == "lxc.environment.runtime":
