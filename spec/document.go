@@ -31,7 +31,7 @@ var (
 		Path: "from.image", Example: `"local:vztmpl/caddy_2.tar"`,
 		Type: setting.Pattern("volume of an OCI image, as in local:vztmpl/caddy_2.tar", `[^:\s]+:vztmpl/\S+`),
 		Doc: "OCI image that the container is made from. What the image overwrites (entrypoint, env, console.mode) is put " +
-			"right before the first start.",
+			"right before the first start, where the spec speaks of it, and else kept.",
 	}
 	FromBackup = setting.Key[string]{
 		Path: "from.backup.volume", Example: `"local:backup/vzdump-lxc-120-2026_11_01-02_30_00.tar.zst"`, Label: "backup",

@@ -17,26 +17,27 @@ func (c *computation) change(w *spec.Container, have *Observed) {
 		Unprivileged: setting.Unprivileged.Or(have.Current.Record, false),
 		TagStyle:     c.have.TagStyle,
 	}
-	edits := diff(c.settings(w), have, facts, w.Lifecycle.Ignore)
+	edits := diff(withImageNetwork(w, c.settings(w), have), have, facts, c.ignored(w, have))
 	if c.recreate(w, have, edits) {
 		return
 	}
 	edits = append(edits, c.freed(w, have)...)
 	edits = c.possible(w, c.withoutRenames(w, edits))
 	c.unused(w, have, edits)
+	edits, mark, hold := c.finish(w, have, edits)
 	restart := c.mayRestart(w, have, facts, edits)
 	if facts.Running && !restart {
 		edits = c.without(w, edits)
 	}
-	lane := Lane{Ref: have.Ref, Name: w.Name, Action: Change, Base: have.Config, Changes: changesOf(edits)}
-	lane.Adopts = !have.Owned(c.want.Cluster.Owner)
+	lane := Lane{Ref: have.Ref, Name: w.Name, Action: Change, Base: have.Config, Changes: changesOf(slices.Concat(edits, mark))}
+	lane.Adopts = !c.ours(have)
 	if stop {
 		lane.Steps, edits = revertFirst(edits, have)
 		lane.Steps = append(lane.Steps, Step{Op: Shutdown{shutdownTimeout}, Effect: setting.Restart, Cause: "state: stopped"})
 	}
-	start := w.Power == spec.Running && !have.Running && !setting.Template.Or(have.Current.Record, false) &&
+	start := w.Power == spec.Running && !have.Running && !hold && !setting.Template.Or(have.Current.Record, false) &&
 		!c.powerless(w, have.Ref.ID, "start")
-	lane.Steps = append(lane.Steps, sorted(edits, have).steps(facts, restart, start)...)
+	lane.Steps = append(lane.Steps, beforeStart(sorted(edits, have).steps(facts, restart, start), configStep(mark))...)
 	if len(lane.Steps) == 0 {
 		if !slices.ContainsFunc(c.plan.Blocked, func(b Blocked) bool { return b.ID == w.ID }) {
 			c.plan.InSync++
@@ -50,6 +51,15 @@ func (c *computation) change(w *spec.Container, have *Observed) {
 		}
 	}
 	c.plan.Lanes = append(c.plan.Lanes, lane)
+}
+
+// ignored are the settings that are left as they are. The mark of a container that is not finished goes in any case.
+func (c *computation) ignored(w *spec.Container, have *Observed) []string {
+	out := slices.Concat(w.Lifecycle.Ignore, keptOfImage(w))
+	if c.unfinished(have) {
+		out = slices.DeleteFunc(out, func(path string) bool { return path == setting.Description.Path })
+	}
+	return out
 }
 
 // without keeps the edits that can be made without a restart. Settings are made and wait by themselves; a volume

@@ -53,7 +53,7 @@ func (c *computation) container(w *spec.Container) {
 		c.create(w, refuse)
 		return
 	}
-	owned := have.Owned(c.want.Cluster.Owner)
+	owned := c.ours(have)
 	switch {
 	case !owned && have.Lock != "":
 		// It may be on its way to be ours: what a create leaves at first has no tags.

@@ -30,6 +30,7 @@ func (c *computation) create(w *spec.Container, refuse func(string, string, ...s
 	case w.From.Backup != "":
 		values, changes := createValues(c.settings(w), c.createFacts(w))
 		lane.Changes = withoutRoot(changes)
+		values[setting.Description.PVE] = c.mark()
 		lane.Steps = []Step{{Op: restore(w, values, changes), Cause: adjusted(w)}}
 	default:
 		values, changes := createValues(c.settings(w), c.createFacts(w))
@@ -44,6 +45,7 @@ func (c *computation) create(w *spec.Container, refuse func(string, string, ...s
 		}}
 		switch {
 		case w.From.Image != "":
+			values[setting.Description.PVE] = c.mark()
 			lane.Steps[0].Cause = adjusted(w)
 		case w.Power == spec.Running:
 			lane.Steps = append(lane.Steps, Step{Op: Start{}, Cause: "state: running"})
@@ -120,7 +122,7 @@ func restore(w *spec.Container, values proxmox.Values, changes []setting.Change)
 func (c *computation) cloneSteps(w *spec.Container) []Step {
 	from := w.From.Clone
 	op := CloneContainer{
-		Source: c.have.Containers[from.ID].Ref, Hostname: w.Hostname(), Snapshot: from.Snapshot, Kind: from.Kind,
+		Source: c.have.Containers[from.ID].Ref, Hostname: w.Hostname(), Description: c.mark(), Snapshot: from.Snapshot, Kind: from.Kind,
 	}
 	if from.Kind == spec.FullClone {
 		op.Storage = setting.Storage.Or(setting.RootFS.Or(w.Settings, nil), "")

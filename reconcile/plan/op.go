@@ -64,10 +64,12 @@ type DestroyVolume struct{ Volume string }
 type CloneContainer struct {
 	Source   proxmox.Ref
 	Hostname string
-	Snapshot string
-	Kind     spec.CloneKind
-	Storage  string // of a full clone; the source's where empty
-	Target   string // node, where it is another than the source's
+	// Description marks the copy until it is finished.
+	Description string
+	Snapshot    string
+	Kind        spec.CloneKind
+	Storage     string // of a full clone; the source's where empty
+	Target      string // node, where it is another than the source's
 }
 
 // RestoreContainer makes a container from a backup.
