@@ -24,7 +24,7 @@ func overHTTPS(t testing.TB, n *node) *reconcile.Reconciler {
 	pin := sha256.Sum256(server.Certificate().Raw)
 	transport, err := rest.New(rest.Options{
 		Endpoint: server.URL, Fingerprint: hex.EncodeToString(pin[:]),
-		Token: agent + "=22222222-2222-4222-8222-222222222222",
+		Token: proxmox.NewSecret(agent + "=22222222-2222-4222-8222-222222222222"),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -206,7 +206,7 @@ func (u *User) UnmarshalYAML(n *yaml.Node) error {
 	if err := strictDecode(n, &f); err != nil {
 		return err
 	}
-	*u = User{Password: proxmox.Secret(f.Password), Comment: f.Comment, Disabled: f.Disabled}
+	*u = User{Password: proxmox.NewSecret(f.Password), Comment: f.Comment, Disabled: f.Disabled}
 	for name, t := range f.Tokens {
 		if t == nil {
 			return fmt.Errorf("line %d: token %q has no secret", n.Line, name)
@@ -215,7 +215,7 @@ func (u *User) UnmarshalYAML(n *yaml.Node) error {
 			u.Tokens = map[string]*Token{}
 		}
 		u.Tokens[name] = &Token{
-			PrivSep: t.PrivSep == nil || *t.PrivSep, Secret: proxmox.Secret(t.Secret),
+			PrivSep: t.PrivSep == nil || *t.PrivSep, Secret: proxmox.NewSecret(t.Secret),
 			Comment: t.Comment, Expire: t.Expire,
 		}
 	}

@@ -239,14 +239,14 @@ func secretsOf(s *Streams) func(context.Context, spec.SecretRef) (proxmox.Secret
 		if ref.Env != "" {
 			v := s.Env(ref.Env)
 			if v == "" {
-				return "", fmt.Errorf("read the password: the variable %s is not set", ref.Env)
+				return proxmox.Secret{}, fmt.Errorf("read the password: the variable %s is not set", ref.Env)
 			}
-			return proxmox.Secret(v), nil
+			return proxmox.NewSecret(v), nil
 		}
 		text, err := os.ReadFile(ref.File)
 		if err != nil {
-			return "", fmt.Errorf("read the password: %w", err)
+			return proxmox.Secret{}, fmt.Errorf("read the password: %w", err)
 		}
-		return proxmox.Secret(strings.TrimRight(string(text), "\r\n")), nil
+		return proxmox.NewSecret(strings.TrimRight(string(text), "\r\n")), nil
 	}
 }

@@ -65,7 +65,7 @@ func (s *Streams) connect(cmd *cobra.Command) (*session, error) {
 		return nil, errors.New("no endpoint is given: name a node with --endpoint, TEND_ENDPOINT or endpoint: in the " +
 			"configuration file, or try things with --sandbox (tend doctor shows what was found where)")
 	}
-	if c.Token == "" {
+	if c.Token.IsZero() {
 		return nil, fmt.Errorf("no API token is given for %s: name its file with --token-file or tokenFile: in the "+
 			"configuration file, or set TEND_TOKEN", c.Endpoint)
 	}

@@ -5,7 +5,9 @@ import (
 	"io"
 	"strings"
 
+	"github.com/felhom/tend/cmd/internal/config"
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/proxmox/rest"
 	"github.com/felhom/tend/spec"
 )
 
@@ -51,6 +53,7 @@ func split(err error) []error {
 func Hint(err error) string {
 	var api *proxmox.APIError
 	var task *proxmox.TaskError
+	var cert *rest.TLSError
 	missing := proxmox.Privileges{}
 	if errors.As(err, &api) {
 		missing = api.Missing
@@ -59,6 +62,8 @@ func Hint(err error) string {
 		missing = task.Missing
 	}
 	switch {
+	case errors.As(err, &cert):
+		return config.Trust(cert.Presented)
 	case errors.Is(err, proxmox.ErrUnauthorized):
 		return "Proxmox does not know the token: look at its id, its secret and its expiry (tend doctor shows where it was found)"
 	case missing.RootOnly:
@@ -70,7 +75,7 @@ func Hint(err error) string {
 	case errors.Is(err, proxmox.ErrOutcomeUnknown):
 		return "run it again: what was done is looked up before anything is repeated"
 	case errors.Is(err, proxmox.ErrUnreachable):
-		return "is the endpoint right, the node up, and its port 8006 reachable from here? (tend doctor shows what was tried)"
+		return "is the endpoint right, the node up, and its port reachable from here? (tend doctor shows what was tried)"
 	}
 	return ""
 }
