@@ -87,10 +87,10 @@ With --sandbox everything runs against an embedded simulator, with no Proxmox at
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.SetFlagErrorFunc(flagError)
 	f := root.PersistentFlags()
-	f.String("config", "", "configuration file (TEND_CONFIG; default /etc/tend/tend.yaml, if it exists)")
-	f.String("log-level", "", "least level that is logged on the standard error: debug, info, warn, error (TEND_LOG_LEVEL; default warn)")
-	f.String("log-format", "", "form of the log: text, json (TEND_LOG_FORMAT; default text)")
-	f.String("color", "auto", "colours: auto (on a terminal, unless NO_COLOR is set), always, never")
+	f.String("config", "", "configuration `file` (TEND_CONFIG; default /etc/tend/tend.yaml, if it exists)")
+	f.String("log-level", "", "least `level` that is logged on the standard error: debug, info, warn, error (TEND_LOG_LEVEL; default warn)")
+	f.String("log-format", "", "`form` of the log: text, json (TEND_LOG_FORMAT; default text)")
+	f.String("color", "auto", "`when` there are colours: auto (on a terminal, unless NO_COLOR is set), always, never")
 	root.AddCommand(
 		newValidate(s), newPlan(s), newApply(s), newStatus(s), newDoctor(s), newSimulate(s), newSchema(s),
 		newExplain(s), newVersion(s),

@@ -44,7 +44,7 @@ func connectionFlags(cmd *cobra.Command) {
 // sandboxFlag is that of verbs that can do without a cluster.
 func sandboxFlag(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.String("sandbox", "", "use the embedded simulator, with its state in FILE, in place of a cluster")
+	f.String("sandbox", "", "use the embedded simulator, with its state in a `file`, in place of a cluster")
 	f.Lookup("sandbox").NoOptDefVal = sandbox.DefaultFile
 }
 

@@ -13,7 +13,7 @@ import (
 
 // outputFlag is -o, with the forms that a verb knows.
 func outputFlag(cmd *cobra.Command, to *string, forms ...string) {
-	cmd.Flags().StringVarP(to, "output", "o", forms[0], "form of the output: "+strings.Join(forms, ", "))
+	cmd.Flags().StringVarP(to, "output", "o", forms[0], "`form` of the output: "+strings.Join(forms, ", "))
 }
 
 // What is shown has a text and a JSON form; plans have one in Markdown, too.

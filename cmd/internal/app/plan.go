@@ -36,7 +36,8 @@ nothing (online), a short cut of the network (link flap) or a restart. Nothing i
 		Example: `  tend plan
   tend plan --sandbox examples/homelab
   tend plan -o markdown > comment.md
-  tend plan --out monday.plan && tend apply monday.plan`,
+  tend plan --out monday.plan
+  tend apply monday.plan`,
 		Args: atMostOne("path"),
 		RunE: func(cmd *cobra.Command, args []string) error { return showPlan(cmd, s, o, pathOf(args)) },
 	}
@@ -44,7 +45,7 @@ nothing (online), a short cut of the network (link flap) or a restart. Nothing i
 	sandboxFlag(cmd)
 	policyFlags(cmd, &o.policy)
 	outputFlag(cmd, &o.output, "text", "json", "markdown")
-	cmd.Flags().StringVar(&o.out, "out", "", "save the plan in a file, for apply")
+	cmd.Flags().StringVar(&o.out, "out", "", "save the plan in a `file`, for apply")
 	return cmd
 }
 

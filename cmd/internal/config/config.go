@@ -44,19 +44,19 @@ type Setting struct {
 	Name Name
 	Flag string // without dashes; empty: no flag
 	Env  string
-	Doc  string
+	Doc  string // in help texts; what stands between backquotes names the value
 }
 
 // Settings lists everything that can be set.
 func Settings() []Setting {
 	return []Setting{
-		{Endpoint, "endpoint", "TEND_ENDPOINT", "host, host:port or URL of a node: pve1, https://pve1:8006"},
+		{Endpoint, "endpoint", "TEND_ENDPOINT", "`host`, host:port or URL of a node: pve1, https://pve1:8006"},
 		{Token, "", "TEND_TOKEN", "API token, user@realm!id=secret"},
-		{TokenFile, "token-file", "TEND_TOKEN_FILE", "file that holds the API token, user@realm!id=secret"},
-		{Fingerprint, "fingerprint", "TEND_FINGERPRINT", "SHA-256 fingerprint of the node's certificate; no other is accepted"},
-		{CAFile, "ca-file", "TEND_CA_FILE", "certificates of the authorities to trust, in PEM"},
+		{TokenFile, "token-file", "TEND_TOKEN_FILE", "`file` that holds the API token, user@realm!id=secret"},
+		{Fingerprint, "fingerprint", "TEND_FINGERPRINT", "SHA-256 `fingerprint` of the node's certificate; no other is accepted"},
+		{CAFile, "ca-file", "TEND_CA_FILE", "`file` with the certificates of the authorities to trust, in PEM"},
 		{Insecure, "insecure", "TEND_INSECURE", "accept any certificate, so that whoever is in between can read the token"},
-		{StateDir, "state-dir", "TEND_STATE_DIR", "folder of the journal of running operations"},
+		{StateDir, "state-dir", "TEND_STATE_DIR", "`folder` of the journal of running operations"},
 		{LogLevel, "log-level", "TEND_LOG_LEVEL", "least level that is logged: debug, info, warn, error"},
 		{LogFormat, "log-format", "TEND_LOG_FORMAT", "form of the log: text, json"},
 	}
@@ -86,7 +86,9 @@ type Config struct {
 	LogFormat   string
 
 	File    string    // the file that was read, or empty
-	Origins []Origins // in the order of [Settings]
+	Origins []Origins // in the order of [Settings]; a token is masked
+
+	inEnv proxmox.Secret // the token in the environment
 }
 
 // Sources are where values come from.
@@ -109,6 +111,10 @@ func Load(src Sources) (*Config, error) {
 			o.Found = append(o.Found, Value{v, "--" + s.Flag})
 		}
 		if v := src.Env(s.Env); v != "" {
+			if s.Name == Token { // a secret is not kept among texts that are shown
+				c.inEnv = proxmox.Secret(strings.TrimSpace(v))
+				v = c.inEnv.String()
+			}
 			o.Found = append(o.Found, Value{v, s.Env})
 		}
 		if v, ok := file[s.Name]; ok {
@@ -201,7 +207,7 @@ const maxToken = 4096
 func (c *Config) readToken() (proxmox.Secret, error) {
 	v := c.TokenSource()
 	if v.Source == c.Get(Token).Source {
-		return proxmox.Secret(strings.TrimSpace(v.Text)), nil
+		return c.inEnv, nil
 	}
 	info, err := os.Stat(v.Text)
 	if err != nil {

@@ -33,11 +33,7 @@ func Origins(w io.Writer, s Style, c *config.Config) error {
 			if i > 0 {
 				name, note = "", " (not used: the one above is stronger)"
 			}
-			text := Clean(v.Text)
-			if o.Setting.Name == config.Token {
-				text = c.Token.String()
-			}
-			for n, l := range wrap(fmt.Sprintf("%s  from %s%s", text, v.Source, note), s.width()-16) {
+			for n, l := range wrap(fmt.Sprintf("%s from %s%s", Clean(v.Text), v.Source, note), s.width()-16) {
 				if n > 0 {
 					name = ""
 				}
@@ -102,11 +98,7 @@ func (r Report) JSON(w io.Writer) error {
 	doc := reportJSON{JSONVersion, "doctor", r.Target, []settingJSON{}, r.Findings}
 	for _, o := range r.Config.Origins {
 		for i, v := range o.Found {
-			text := v.Text
-			if o.Setting.Name == config.Token {
-				text = r.Config.Token.String()
-			}
-			doc.Settings = append(doc.Settings, settingJSON{string(o.Setting.Name), text, v.Source, i == 0})
+			doc.Settings = append(doc.Settings, settingJSON{string(o.Setting.Name), v.Text, v.Source, i == 0})
 		}
 	}
 	if doc.Findings == nil {
