@@ -65,7 +65,9 @@ func (v *validation) sources(c *Container) {
 		row setting.Row
 		set bool
 	}{
-		{FromTemplate, c.From.Template != ""}, {FromImage, c.From.Image != ""}, {FromBackup, c.From.Backup != ""},
+		{FromTemplate, c.From.Template != ""},
+		{FromImage, c.From.Image != ""},
+		{FromBackup, c.From.Backup != ""},
 		{CloneID, c.From.Clone != Clone{}},
 	} {
 		if s.set {

@@ -1,8 +1,8 @@
 // Package live observes a cluster: it reads what a plan needs and decodes it with the table of settings.
 //
 // It reads little: the nodes, the datacenter's options, one listing of containers a node, and the
-// configuration of each container that is declared or carries the owner's tag. Other containers are never
-// looked at in detail. It changes nothing.
+// configuration of each container that is declared or carries the owner's tag; templates, pools and backup jobs
+// only where the spec is about them. Other containers are never looked at in detail. It changes nothing.
 package live
 
 import (
@@ -35,6 +35,10 @@ type Observer struct {
 	ha        map[proxmox.VMID]string
 	storages  map[string]map[string]proxmox.Storage
 	templates map[string]map[string]bool
+
+	appliances map[string][]proxmox.Appliance
+	pools      map[string]bool
+	poolOf     map[proxmox.VMID]string
 }
 
 // Observe reads the live state as far as a spec is concerned.
@@ -48,6 +52,7 @@ func (o *Observer) Observe(ctx context.Context, want *spec.State) (*plan.Live, e
 	have := &plan.Live{
 		Nodes: o.nodes, TagStyle: o.tagStyle, Containers: map[proxmox.VMID]*plan.Observed{},
 		Guests: o.guests, HA: o.ha, Storages: o.storages, Templates: o.templates,
+		Appliances: o.appliances, Pools: o.pools,
 	}
 	for node, online := range o.nodes {
 		if !online {
@@ -61,6 +66,9 @@ func (o *Observer) Observe(ctx context.Context, want *spec.State) (*plan.Live, e
 		for _, c := range list {
 			have.Containers[c.ID] = observed(node, c)
 		}
+	}
+	if err := o.besides(ctx, want, have); err != nil {
+		return nil, err
 	}
 	return have, o.configs(ctx, want, have)
 }

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -23,23 +22,23 @@ func (c *computation) create(w *spec.Container, refuse func(string, string, ...s
 		refuse("create", why, ways...)
 		return
 	}
-	lane := Lane{Ref: proxmox.Ref{Node: w.Node, ID: w.ID}, Name: w.Name, Action: Create}
+	from := c.resolve(w)
+	lane := Lane{Ref: proxmox.Ref{Node: w.Node, ID: w.ID}, Name: w.Name, Action: Create, Uses: from.after}
 	switch {
 	case w.From.Clone.ID != 0:
 		lane.Steps = c.cloneSteps(w)
 	case w.From.Backup != "":
 		values, changes := createValues(c.settings(w), c.createFacts(w))
 		lane.Changes = withoutRoot(changes)
-		lane.Steps = []Step{{Op: restore(w, values, changes), Cause: adjusted(w)}}
+		lane.Steps = []Step{{Op: c.restore(w, values, changes), Cause: adjusted(w)}}
 	default:
 		values, changes := createValues(c.settings(w), c.createFacts(w))
 		if c.needsRoot(changes, refuse) {
 			return
 		}
 		lane.Changes = changes
-		template := cmp.Or(w.From.Template, w.From.Image)
 		lane.Steps = []Step{{
-			Op:  CreateContainer{Template: template, Values: values, SSHKeys: w.Init.SSHKeys, Password: w.Init.Password},
+			Op:  CreateContainer{Template: from.volume, Pool: c.newPool(w), Values: values, SSHKeys: w.Init.SSHKeys, Password: w.Init.Password},
 			Why: changes,
 		}}
 		switch {
@@ -88,7 +87,7 @@ func withoutRoot(changes []setting.Change) []setting.Change {
 // restore is a restore with the settings that a parameter may override. Mounts and interfaces stay those of the
 // backup at first: given any mount, Proxmox would make only what is given (pve-container API2/LXC.pm,
 // create_vm).
-func restore(w *spec.Container, values proxmox.Values, changes []setting.Change) RestoreContainer {
+func (c *computation) restore(w *spec.Container, values proxmox.Values, changes []setting.Change) RestoreContainer {
 	out := maps.Clone(values)
 	for key := range out {
 		_, isMount := setting.Mounts.Index(key)
@@ -104,7 +103,7 @@ func restore(w *spec.Container, values proxmox.Values, changes []setting.Change)
 		}
 	}
 	root := setting.RootFS.Or(w.Settings, nil)
-	return RestoreContainer{Archive: w.From.Backup, Storage: setting.Storage.Or(root, ""), Values: out}
+	return RestoreContainer{Archive: w.From.Backup, Storage: setting.Storage.Or(root, ""), Pool: c.newPool(w), Values: out}
 }
 
 // cloneSteps copy a container and put the owner's tag on the copy. Nothing else can be told to Proxmox with
@@ -112,7 +111,7 @@ func restore(w *spec.Container, values proxmox.Values, changes []setting.Change)
 func (c *computation) cloneSteps(w *spec.Container) []Step {
 	from := w.From.Clone
 	op := CloneContainer{
-		Source: c.have.Containers[from.ID].Ref, Hostname: w.Hostname(), Snapshot: from.Snapshot, Kind: from.Kind,
+		Source: c.have.Containers[from.ID].Ref, Hostname: w.Hostname(), Snapshot: from.Snapshot, Kind: from.Kind, Pool: c.newPool(w),
 	}
 	if from.Kind == spec.FullClone {
 		op.Storage = setting.Storage.Or(setting.RootFS.Or(w.Settings, nil), "")
@@ -145,11 +144,20 @@ func (c *computation) cannotCreate(w *spec.Container) (why string, ways []string
 		return "it does not exist, and the spec does not say what to make it from",
 			[]string{"write from: {template: …}", "correct the id, if the container exists under another one"}
 	case w.From.Clone.ID != 0:
+		if why, ways := c.cannotJoin(c.newPool(w)); why != "" {
+			return why, ways
+		}
 		return c.cannotClone(w)
 	}
-	template := cmp.Or(w.From.Template, w.From.Image)
-	if t := c.have.Templates[w.Node]; t != nil && template != "" && !t[template] {
-		return fmt.Sprintf("template %s is not on node %s", template, w.Node), templateWays(template, t)
+	from, t := c.resolve(w), c.have.Templates[w.Node]
+	switch {
+	case from.why != "":
+		return from.why, from.ways
+	case t != nil && from.volume != "" && !from.unknown && from.after == nil && !t[from.volume]:
+		return fmt.Sprintf("template %s is not on node %s", from.volume, w.Node), templateWays(from.volume, t)
+	}
+	if why, ways := c.cannotJoin(c.newPool(w)); why != "" {
+		return why, ways
 	}
 	return c.cannotPlace(w)
 }

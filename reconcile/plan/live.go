@@ -21,6 +21,12 @@ type Live struct {
 	HA        map[proxmox.VMID]string               // states of the containers that HA manages
 	Storages  map[string]map[string]proxmox.Storage // by node and name
 	Templates map[string]map[string]bool            // volumes of templates, by node
+	// Appliances are the templates that a node may download, by node.
+	Appliances map[string][]proxmox.Appliance
+	Pools      map[string]bool              // pools that the token may see
+	PoolOf     map[proxmox.VMID]string      // in which pool guests are, where the spec says of any where it shall be
+	Jobs       map[string]proxmox.BackupJob // by id, where the spec is about backup jobs
+	JobsBroken error                        // why they could not be read
 }
 
 // Observed is one container as it was found.

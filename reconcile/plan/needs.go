@@ -1,22 +1,42 @@
 package plan
 
-import "github.com/felhom/tend/spec/setting"
+import (
+	"maps"
+
+	"github.com/felhom/tend/spec/setting"
+)
 
 // Needs says what else must be known of the cluster before a plan can be relied on.
 type Needs struct {
 	Guests    bool            // which VMIDs are taken by other guests, and which containers HA manages
 	Storages  map[string]bool // by node: what its storages are
 	Templates map[string]bool // by node: which templates it has
+	// Appliances is by node: which templates it may download.
+	Appliances map[string]bool
+	Pools      bool // which pools there are
+}
+
+func newNeeds() Needs {
+	return Needs{Storages: map[string]bool{}, Templates: map[string]bool{}, Appliances: map[string]bool{}}
 }
 
 // None reports whether nothing more must be known.
-func (n Needs) None() bool { return !n.Guests && len(n.Storages) == 0 && len(n.Templates) == 0 }
+func (n Needs) None() bool {
+	return !n.Guests && !n.Pools && len(n.Storages) == 0 && len(n.Templates) == 0 && len(n.Appliances) == 0
+}
 
 // Needs returns what the plan assumes and the observation does not say. A plan that creates nothing and
 // allocates nothing needs nothing.
 func (p *Plan) Needs(have *Live) Needs {
-	n := Needs{Storages: map[string]bool{}, Templates: map[string]bool{}}
+	n := newNeeds()
+	n.Pools = p.needs.Pools
+	maps.Copy(n.Storages, p.needs.Storages)
+	maps.Copy(n.Templates, p.needs.Templates)
+	maps.Copy(n.Appliances, p.needs.Appliances)
 	for _, l := range p.Lanes {
+		if l.Kind != ContainerKind {
+			continue
+		}
 		for _, s := range l.Steps {
 			switch op := s.Op.(type) {
 			case Start, Shutdown, Reboot: // whether that is HA's business

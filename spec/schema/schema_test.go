@@ -247,8 +247,10 @@ func document(f *schema.Field) string {
 func allowed(err error) bool {
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		ok := false
-		for _, part := range []string{"has no source", "stands without an address", "there is no profile", "size: is missing", "storage: is missing", "means nothing", "clone.id: is missing", "there is no container", "backupTo: is missing",
-			"goes with url alone", "checksum: is missing", "select: is missing", "goes with all", "all: selects nothing"} {
+		for _, part := range []string{
+			"has no source", "stands without an address", "there is no profile", "size: is missing", "storage: is missing", "means nothing", "clone.id: is missing", "there is no container", "backupTo: is missing",
+			"goes with url alone", "checksum: is missing", "select: is missing", "goes with all", "all: selects nothing",
+		} {
 			ok = ok || strings.Contains(line, part)
 		}
 		if !ok {
