@@ -217,5 +217,11 @@ func changedJob(want setting.Record, have proxmox.Values) (set proxmox.Values, r
 			set[key] = row.FormatWire(v)
 		}
 	}
+	for _, key := range []string{spec.JobNotes.PVE, spec.JobProtected.PVE} {
+		// Proxmox takes these together with the storage only, in every call (pve-guest-common VZDump/Common.pm).
+		if _, ok := set[key]; ok {
+			set[spec.JobStorage.PVE] = spec.JobStorage.FormatWire(want[spec.JobStorage.Path])
+		}
+	}
 	return set, remove, changes, nil
 }

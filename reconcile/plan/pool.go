@@ -12,7 +12,7 @@ import (
 
 // poolChange is the change of the pool that a container is in; ok is false where there is none to make.
 func (c *computation) poolChange(w *spec.Container, id proxmox.VMID) (ch setting.Change, steps []Step, ok bool) {
-	if w.Pool == nil || c.have.PoolOf == nil || slices.Contains(w.Lifecycle.Ignore, spec.PoolName.Path) {
+	if w.Pool == nil || c.have.PoolOf == nil {
 		return ch, nil, false
 	}
 	old, new := c.have.PoolOf[id], *w.Pool
