@@ -17,10 +17,10 @@ type application struct {
 	approved    *plan.Plan // the plan that was shown: what goes beyond it is not done
 	passes      int
 	interrupted bool
-	guests      map[proxmox.VMID]*progress
+	progress    map[plan.Subject]*progress
 }
 
-// progress is what became of one container so far.
+// progress is what became of one container, template or backup job so far.
 type progress struct {
 	done     []plan.Step
 	last     *execute.LaneResult // of the latest pass that had a lane for it
@@ -30,21 +30,24 @@ type progress struct {
 	stuck    bool  // its lane was carried out and made no difference
 }
 
-func (a *application) guest(id proxmox.VMID) *progress {
-	g := a.guests[id]
+func (a *application) of(s plan.Subject) *progress {
+	g := a.progress[s]
 	if g == nil {
 		g = &progress{did: map[string]bool{}}
-		a.guests[id] = g
+		a.progress[s] = g
 	}
 	return g
 }
 
 // todo is the part of a plan that is carried out next.
-func (a *application) todo(p *plan.Plan, unsettled map[proxmox.VMID]error) *plan.Plan {
+func (a *application) todo(p *plan.Plan, unsettled map[string]error) *plan.Plan {
 	out := &plan.Plan{Cluster: p.Cluster}
 	for _, l := range p.Lanes {
-		g := a.guest(l.Ref.ID)
-		g.withheld, g.stuck = unsettled[l.Ref.ID], false
+		g := a.of(l.Subject())
+		g.withheld, g.stuck = unsettled[l.Subject().String()], false
+		if g.withheld == nil {
+			g.withheld = notToCome(l, p, out)
+		}
 		switch {
 		case g.withheld != nil:
 		case g.last != nil && (g.last.Status == execute.Failed || g.last.Status == execute.Skipped):
@@ -61,12 +64,22 @@ func (a *application) todo(p *plan.Plan, unsettled map[proxmox.VMID]error) *plan
 	return out
 }
 
+// notToCome says which template of a lane is due and not going to be made present now; nil where there is none.
+func notToCome(l plan.Lane, all, todo *plan.Plan) error {
+	for _, s := range l.Uses {
+		if all.Of(s) != nil && todo.Of(s) == nil {
+			return fmt.Errorf("comes after %s, which is not done", s)
+		}
+	}
+	return nil
+}
+
 // errBeyond is why a lane is left alone that the plan which was shown did not have.
 var errBeyond = errors.New("plan again to see it and apply it")
 
 // beyond says why a lane goes beyond the plan that was shown; nil where it does not.
 func (a *application) beyond(l plan.Lane) error {
-	shown := a.approved.Lane(l.Ref.ID)
+	shown := a.approved.Of(l.Subject())
 	switch {
 	case shown == nil:
 		return fmt.Errorf("changes came up while the plan was carried out: %w", errBeyond)
@@ -74,7 +87,7 @@ func (a *application) beyond(l plan.Lane) error {
 		return fmt.Errorf("it would be destroyed, which was not planned: %w", errBeyond)
 	case l.Action == plan.Create && shown.Action != plan.Create:
 		return fmt.Errorf("it was destroyed by somebody else while the plan was carried out: %w", errBeyond)
-	case restarts(l.Steps) > max(0, restarts(shown.Steps)-restarts(a.guest(l.Ref.ID).done)):
+	case restarts(l.Steps) > max(0, restarts(shown.Steps)-restarts(a.of(l.Subject()).done)):
 		return fmt.Errorf("it would be restarted, which was not planned: %w", errBeyond)
 	}
 	return nil
@@ -92,7 +105,7 @@ func restarts(steps []plan.Step) (n int) {
 // note takes down what became of a pass.
 func (a *application) note(r execute.Result) {
 	for _, l := range r.Lanes {
-		g := a.guest(l.Lane.Ref.ID)
+		g := a.of(l.Lane.Subject())
 		g.last = &l
 		g.done = append(g.done, l.Done()...)
 		g.warnings = append(g.warnings, l.Warnings...)
@@ -113,18 +126,22 @@ func fingerprint(l plan.Lane) string {
 
 // laneText is what a lane does, a step a line, exactly and without secrets.
 func laneText(l plan.Lane) []string {
-	out := []string{fmt.Sprintf("%s %s", l.Action, l.Ref)}
+	who := l.Ref.String()
+	if l.Kind != plan.ContainerKind {
+		who = l.Subject().String()
+	}
+	out := []string{fmt.Sprintf("%s %s", l.Action, who)}
 	for _, s := range l.Steps {
 		op, err := json.Marshal(s.Op)
 		if err != nil { // an operation is made of texts and numbers
 			op = []byte(err.Error())
 		}
-		out = append(out, fmt.Sprintf("%s: %s %s", l.Ref, s.Op.Verb(), op))
+		out = append(out, fmt.Sprintf("%s: %s %s", who, s.Op.Verb(), op))
 	}
 	return out
 }
 
-// blockedOf are the blocked changes of a container.
-func blockedOf(p *plan.Plan, id proxmox.VMID) []plan.Blocked {
-	return slices.DeleteFunc(slices.Clone(p.Blocked), func(b plan.Blocked) bool { return b.ID != id })
+// blockedOf are the blocked changes of a container, template or backup job.
+func blockedOf(p *plan.Plan, s plan.Subject) []plan.Blocked {
+	return slices.DeleteFunc(slices.Clone(p.Blocked), func(b plan.Blocked) bool { return b.Subject() != s })
 }

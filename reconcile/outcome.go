@@ -41,9 +41,10 @@ func (s State) String() string {
 // MarshalText encodes the word of String.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// A Container is what became of one container.
+// A Container is what became of one container, or of a template or backup job.
 type Container struct {
-	Ref   proxmox.Ref
+	Kind  plan.Kind
+	Ref   proxmox.Ref // of a template the node, of a backup job nothing
 	Name  string
 	State State
 	// Done are the steps that were carried out, over all passes.
@@ -67,6 +68,7 @@ type Container struct {
 // An Outcome is what became of a plan.
 type Outcome struct {
 	Containers []Container // all that the spec declares or the plan named, by VMID
+	Others     []Container // the templates and backup jobs that the plan named
 	Passes     int
 	// Interrupted says that it was asked to stop.
 	Interrupted bool
@@ -82,10 +84,22 @@ func (o Outcome) Converged() bool {
 	return o.Remaining != nil && o.Remaining.Empty() && !o.Interrupted && o.Worst() != Failed
 }
 
-// Worst is the worst state of a container.
+// All are the containers, and the templates and backup jobs, in the order of a plan.
+func (o Outcome) All() []Container {
+	out := slices.Concat(o.Containers, o.Others)
+	slices.SortStableFunc(out, func(a, b Container) int { return a.Subject().Compare(b.Subject()) })
+	return out
+}
+
+// Subject is what it is about.
+func (c Container) Subject() plan.Subject {
+	return plan.Lane{Kind: c.Kind, Ref: c.Ref, Name: c.Name}.Subject()
+}
+
+// Worst is the worst state of any.
 func (o Outcome) Worst() State {
 	worst := Unchanged
-	for _, c := range o.Containers {
+	for _, c := range o.All() {
 		worst = max(worst, c.State)
 	}
 	return worst
@@ -110,32 +124,37 @@ func (a *application) outcome(run *Run, remaining *plan.Plan) Outcome {
 		}
 	}
 	all := a.named(run, remaining)
-	for _, id := range slices.Sorted(maps.Keys(all)) {
-		c := all[id]
+	for _, s := range slices.SortedFunc(maps.Keys(all), plan.Subject.Compare) {
+		c := all[s]
 		a.sumUp(&c, remaining)
 		if c.Err == nil {
-			c.Err = run.unsettled[id]
+			c.Err = run.unsettled[s.String()]
 		}
-		out.Containers = append(out.Containers, c)
+		if s.Kind == plan.ContainerKind {
+			out.Containers = append(out.Containers, c)
+		} else {
+			out.Others = append(out.Others, c)
+		}
 	}
 	return out
 }
 
-// named are the containers that the outcome tells of.
-func (a *application) named(run *Run, remaining *plan.Plan) map[proxmox.VMID]Container {
-	all := map[proxmox.VMID]Container{}
+// named are the containers, templates and backup jobs that the outcome tells of.
+func (a *application) named(run *Run, remaining *plan.Plan) map[plan.Subject]Container {
+	all := map[plan.Subject]Container{}
 	for _, p := range []*plan.Plan{remaining, a.approved} {
 		if p == nil {
 			continue
 		}
 		for _, b := range p.Blocked {
-			all[b.ID] = Container{Ref: proxmox.Ref{ID: b.ID}, Name: b.Name}
-			if h := run.have.Containers[b.ID]; h != nil {
-				all[b.ID] = Container{Ref: h.Ref, Name: b.Name}
+			c := Container{Kind: b.Kind, Ref: proxmox.Ref{Node: b.Node, ID: b.ID}, Name: b.Name}
+			if h := run.have.Containers[b.ID]; h != nil && b.Kind == plan.ContainerKind {
+				c.Ref = h.Ref
 			}
+			all[b.Subject()] = c
 		}
 		for _, l := range p.Lanes {
-			all[l.Ref.ID] = Container{Ref: l.Ref, Name: l.Name}
+			all[l.Subject()] = Container{Kind: l.Kind, Ref: l.Ref, Name: l.Name}
 		}
 	}
 	for _, w := range run.want.Containers {
@@ -143,14 +162,14 @@ func (a *application) named(run *Run, remaining *plan.Plan) map[proxmox.VMID]Con
 		if h := run.have.Containers[w.ID]; h != nil {
 			ref = h.Ref
 		}
-		all[w.ID] = Container{Ref: ref, Name: w.Name}
+		all[plan.Subject{ID: w.ID}] = Container{Ref: ref, Name: w.Name}
 	}
 	return all
 }
 
 // sumUp fills in what became of a container.
 func (a *application) sumUp(c *Container, remaining *plan.Plan) {
-	g := a.guests[c.Ref.ID]
+	g := a.progress[c.Subject()]
 	if g == nil {
 		g = &progress{}
 	}
@@ -159,18 +178,18 @@ func (a *application) sumUp(c *Container, remaining *plan.Plan) {
 	if shown == nil {
 		shown = a.approved
 	}
-	c.Blocked = blockedOf(shown, c.Ref.ID)
+	c.Blocked = blockedOf(shown, c.Subject())
 	if remaining == nil {
 		a.sumUpUnread(c, g)
 		return
 	}
-	c.Lane = remaining.Lane(c.Ref.ID)
+	c.Lane = remaining.Of(c.Subject())
 	switch {
 	case c.Lane == nil:
-		c.State = settled(c, a.approved.Lane(c.Ref.ID))
+		c.State = settled(c, a.approved.Of(c.Subject()))
 		c.noteError(g.last, c.State == Blocked)
 	case overBudget(a.approved, c):
-		c.State, c.Blocked, c.Lane = Blocked, blockedOf(a.approved, c.Ref.ID), nil
+		c.State, c.Blocked, c.Lane = Blocked, blockedOf(a.approved, c.Subject()), nil
 	default:
 		c.NotDone = c.Lane.Steps
 		a.sumUpLeft(c, g)
@@ -179,7 +198,7 @@ func (a *application) sumUp(c *Container, remaining *plan.Plan) {
 
 // overBudget reports whether all that is left is a destroy that the budget of this run did not cover.
 func overBudget(approved *plan.Plan, c *Container) bool {
-	return c.Lane.Action == plan.Destroy && len(c.Done) == 0 && len(blockedOf(approved, c.Ref.ID)) > 0
+	return c.Lane.Action == plan.Destroy && len(c.Done) == 0 && len(blockedOf(approved, c.Subject())) > 0
 }
 
 // sumUpLeft is for containers for which something is left to do.
@@ -207,7 +226,7 @@ func (a *application) sumUpLeft(c *Container, g *progress) {
 
 // sumUpUnread is for runs that ended before the live state was read again.
 func (a *application) sumUpUnread(c *Container, g *progress) {
-	shown := a.approved.Lane(c.Ref.ID)
+	shown := a.approved.Of(c.Subject())
 	switch {
 	case shown == nil:
 		c.State = settled(c, nil)

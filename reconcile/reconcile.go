@@ -26,6 +26,10 @@ import (
 // where somebody else changes it meanwhile.
 const maxPasses = 5
 
+// maxFacts is how often a plan is computed anew with more facts. What a template needs is known after its storage is,
+// and what a container needs after its template is.
+const maxFacts = 5
+
 // A Reconciler brings clusters to what specs say. It holds no state between runs.
 type Reconciler struct {
 	Client *proxmox.Client
@@ -64,10 +68,10 @@ type Run struct {
 	want       *spec.State
 	log        *slog.Logger
 
-	open      []*journal.Record      // calls whose end is not known
-	unsettled map[proxmox.VMID]error // why, after they were looked up
-	freed     map[string]bool        // volumes that this run has destroyed
-	plan      *plan.Plan             // the latest; nil before the first
+	open      []*journal.Record // calls whose end is not known
+	unsettled map[string]error  // why, after they were looked up, by what they are about
+	freed     map[string]bool   // volumes that this run has destroyed
+	plan      *plan.Plan        // the latest; nil before the first
 	have      *plan.Live
 	readAt    time.Time
 }
@@ -106,11 +110,14 @@ func (run *Run) Plan(ctx context.Context) (*plan.Plan, *plan.Live, error) {
 	}
 	policy := run.policy()
 	p := plan.Compute(run.want, have, policy)
-	more, err := run.observer.Fill(ctx, have, p.Needs(have))
-	if err != nil {
-		return nil, nil, err
-	}
-	if more {
+	for range maxFacts {
+		more, err := run.observer.Fill(ctx, have, p.Needs(have))
+		if err != nil {
+			return nil, nil, err
+		}
+		if !more {
+			break
+		}
 		p = plan.Compute(run.want, have, policy)
 	}
 	run.plan, run.have = p, have
@@ -163,15 +170,15 @@ func (run *Run) settle(ctx context.Context) {
 	}
 	_ = g.Wait() // the errors stand in errs
 	var left []*journal.Record
-	run.unsettled = map[proxmox.VMID]error{}
+	run.unsettled = map[string]error{}
 	for i, rec := range run.open {
 		if errs[i] == nil {
 			continue
 		}
 		e := rec.Entry()
-		run.log.Warn("call not over", slog.Int("guest", int(e.Guest.ID)), slog.String("step", e.Verb), slog.Any("err", errs[i]))
+		run.log.Warn("call not over", slog.String("subject", e.Subject()), slog.String("step", e.Verb), slog.Any("err", errs[i]))
 		left = append(left, rec)
-		run.unsettled[e.Guest.ID] = errs[i]
+		run.unsettled[e.Subject()] = errs[i]
 	}
 	run.open = left
 }
@@ -184,7 +191,7 @@ func (run *Run) Apply(ctx context.Context) (Outcome, error) {
 			return Outcome{}, err
 		}
 	}
-	a := &application{approved: run.plan, guests: map[proxmox.VMID]*progress{}}
+	a := &application{approved: run.plan, progress: map[plan.Subject]*progress{}}
 	for todo := a.todo(run.plan, run.unsettled); !todo.Empty(); todo = a.todo(run.plan, run.unsettled) {
 		if run.stopping() {
 			a.interrupted = true

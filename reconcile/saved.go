@@ -74,6 +74,9 @@ func (run *Run) Save(revision string) (*Saved, error) {
 		Guests: map[proxmox.VMID]SavedGuest{}, Absent: []proxmox.VMID{},
 	}
 	for _, l := range run.plan.Lanes {
+		if l.Kind != plan.ContainerKind {
+			continue // what was there stands in its steps
+		}
 		if h := run.have.Containers[l.Ref.ID]; h != nil {
 			s.Guests[l.Ref.ID] = SavedGuest{Node: h.Ref.Node, Name: h.Name, Digest: h.Config.Digest, Running: h.Running}
 		} else {
@@ -174,7 +177,7 @@ func planText(p *plan.Plan) []string {
 		out = append(out, laneText(l)...)
 	}
 	for _, b := range p.Blocked {
-		out = append(out, fmt.Sprintf("%d: blocked: %s: %s", b.ID, b.What, b.Reason))
+		out = append(out, fmt.Sprintf("%s: blocked: %s: %s", b.Subject(), b.What, b.Reason))
 	}
 	return out
 }
@@ -210,6 +213,19 @@ func encodeState(s *spec.State) ([]byte, error) {
 		containers[c.Name] = c.Record()
 	}
 	spec.Containers.Set(doc, containers)
+	templates, jobs := setting.Members{}, setting.Members{}
+	for _, t := range s.Templates {
+		templates[t.Name] = t.Record()
+	}
+	for _, j := range s.Jobs {
+		jobs[j.Name] = j.Record()
+	}
+	if len(templates) > 0 {
+		spec.Templates.Set(doc, templates)
+	}
+	if s.ManagesJobs {
+		spec.BackupJobs.Set(doc, jobs)
+	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)

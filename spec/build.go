@@ -24,7 +24,7 @@ func NewContainer(name string, r setting.Record, at Place) *Container {
 			settings[row.Info().Path] = v
 		}
 	}
-	return &Container{
+	out := &Container{
 		Name: name, Place: at, Settings: settings,
 		ID:        proxmox.VMID(ID.Or(r, 0)),
 		Node:      Node.Or(r, ""),
@@ -44,6 +44,10 @@ func NewContainer(name string, r setting.Record, at Place) *Container {
 		},
 		Adopt: Adopt.Or(r, *Adopt.Default),
 	}
+	if pool, ok := PoolName.Get(r); ok {
+		out.Pool = &pool
+	}
+	return out
 }
 
 func newFrom(r setting.Record) From {
@@ -81,6 +85,9 @@ func (c *Container) Record() setting.Record {
 		}
 	}
 	Adopt.Set(r, c.Adopt)
+	if c.Pool != nil {
+		PoolName.Set(r, *c.Pool)
+	}
 	if c.From.Clone.ID != 0 {
 		CloneID.Set(r, int64(c.From.Clone.ID))
 	}

@@ -24,14 +24,15 @@ var (
 	}
 	FromTemplate = setting.Key[string]{
 		Path: "from.template", Example: `"local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst"`,
-		Type: setting.Pattern("volume of a template, as in local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst", `[^:\s]+:vztmpl/\S+`),
-		Doc:  "Template that the container is made from.",
+		Type: setting.Pattern("name of a template of the spec, or a volume as local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst", `[^:\s]+:vztmpl/\S+|`+aliasExpr),
+		Doc:  "Template that the container is made from: a volume, or the name of a template of the spec.",
 	}
 	FromImage = setting.Key[string]{
 		Path: "from.image", Example: `"local:vztmpl/caddy_2.tar"`,
-		Type: setting.Pattern("volume of an OCI image, as in local:vztmpl/caddy_2.tar", `[^:\s]+:vztmpl/\S+`),
-		Doc: "OCI image that the container is made from. What the image overwrites (entrypoint, env, console.mode) is put " +
-			"right before the first start, where the spec speaks of it, and else kept.",
+		Type: setting.Pattern("name of a template of the spec, or a volume as local:vztmpl/caddy_2.tar", `[^:\s]+:vztmpl/\S+|`+aliasExpr),
+		Doc: "OCI image that the container is made from: a volume, or the name of a template of the spec. What the image " +
+			"overwrites (entrypoint, env, console.mode) is put right before the first start, where the spec speaks of it, " +
+			"and else kept.",
 	}
 	FromBackup = setting.Key[string]{
 		Path: "from.backup.volume", Example: `"local:backup/vzdump-lxc-120-2026_11_01-02_30_00.tar.zst"`, Label: "backup",
@@ -53,6 +54,11 @@ var (
 	DependsOn = setting.Key[[]string]{
 		Path: "dependsOn", Type: names("name of a container"), Example: "[db]",
 		Doc: "Containers of the spec that are started before this one.",
+	}
+	PoolName = setting.Key[string]{
+		Path: "pool", Type: setting.Pattern("name of a pool, or an empty text for none", `(`+poolExpr+`)?`), Example: "customers",
+		Doc: `Resource pool that the container is in; "" is none. Absent: it is left where it is, since pools carry permissions. ` +
+			"The pool must exist.",
 	}
 	PowerState = setting.Key[string]{
 		Path: "state", Type: setting.Enum(string(Running), string(Stopped), string(Any)), Default: new(string(Running)),
@@ -109,7 +115,7 @@ var (
 var ContainerFields = setting.Object{
 	Name: "container",
 	Rows: append([]setting.Row{
-		ID, Node, Use, FromTemplate, FromImage, FromBackup, CloneID, CloneSnapshot, CloneFull, DependsOn, PowerState,
+		ID, Node, Use, FromTemplate, FromImage, FromBackup, CloneID, CloneSnapshot, CloneFull, PoolName, DependsOn, PowerState,
 		Restarts, Adopt, DestroyRule, RecreateRule, BackupTo, Ignore, SSHKeys, PasswordFile, PasswordEnv,
 	}, setting.Container.Rows...),
 }
@@ -150,7 +156,7 @@ var (
 // Document is everything that may be written in a file of a spec.
 var Document = setting.Object{
 	Name: "document",
-	Rows: []setting.Row{ClusterName, Owner, Nodes, Defaults, Profiles, Containers},
+	Rows: []setting.Row{ClusterName, Owner, Nodes, Defaults, Profiles, Templates, Containers, BackupJobs},
 }
 
 // nameExpr is what a host name may be, without dots.

@@ -9,6 +9,7 @@ package spec
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/spec/setting"
@@ -18,6 +19,25 @@ import (
 type State struct {
 	Cluster    Cluster
 	Containers []*Container // by VMID
+	Templates  []*Template  // by name
+	Jobs       []*BackupJob // by name
+	// ManagesJobs says that backup jobs are written about, if only that there shall be none.
+	ManagesJobs bool
+}
+
+// Template returns the template with a name, or nil.
+func (s *State) Template(name string) *Template {
+	for _, t := range s.Templates {
+		if t.Name == name {
+			return t
+		}
+	}
+	return nil
+}
+
+// ManagesPools reports whether any container says in which pool it shall be.
+func (s *State) ManagesPools() bool {
+	return slices.ContainsFunc(s.Containers, func(c *Container) bool { return c.Pool != nil })
 }
 
 // A Cluster says which cluster a spec is for and what marks the containers it manages.
@@ -39,6 +59,7 @@ type Container struct {
 	Lifecycle Lifecycle
 	Init      Init
 	Adopt     bool
+	Pool      *string  // pool that it is in, "" for none; nil: it is left as it is
 	DependsOn []string // names of containers that are started before
 	Place     Place    // where its name stands
 }

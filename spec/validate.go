@@ -21,6 +21,8 @@ func Validate(s *State) []Fault {
 		v.container(c)
 	}
 	v.dependencies()
+	v.templates()
+	v.jobs()
 	return v.faults
 }
 
@@ -31,7 +33,10 @@ type validation struct {
 }
 
 func (v *validation) fault(c *Container, path setting.Path, format string, args ...any) {
-	at := setting.Path{Containers.Path, c.Name}.Join(path...)
+	v.faultAt(setting.Path{Containers.Path, c.Name}.Join(path...), format, args...)
+}
+
+func (v *validation) faultAt(at setting.Path, format string, args ...any) {
 	v.faults = append(v.faults, Fault{At: at, Err: fmt.Errorf(format, args...)})
 }
 

@@ -61,7 +61,7 @@ func listContent(c *call) (any, error) {
 	}
 	if want("vztmpl") && !c.given("vmid") {
 		for _, volid := range sortedKeys(c.sim.st.Templates) {
-			if strings.HasPrefix(volid, id+":") {
+			if strings.HasPrefix(volid, id+":") && c.sim.hasTemplate(volid, c.node) {
 				t := c.sim.st.Templates[volid]
 				rows = append(rows, map[string]any{
 					"volid": volid, "content": "vztmpl", "format": templateFormat(volid),
@@ -192,7 +192,7 @@ func getContent(c *call) (any, error) {
 	case c.sim.st.Backups[volid] != nil:
 		b := c.sim.st.Backups[volid]
 		row["size"], row["used"], row["protected"], row["notes"] = int64(b.Size), int64(b.Size), flag(b.Protected), b.Notes
-	case c.sim.st.Templates[volid] != nil:
+	case c.sim.hasTemplate(volid, c.node):
 		t := c.sim.st.Templates[volid]
 		row["size"], row["used"] = int64(t.Size), int64(t.Size)
 	default:
@@ -285,7 +285,7 @@ func deleteContent(c *call) (any, error) {
 		if err := t.work(); err != nil {
 			return err
 		}
-		if err := t.sim.freeContent(n, volid); err != nil {
+		if err := t.sim.freeContent(n, volid, t.call.node); err != nil {
 			return err
 		}
 		t.print(fmt.Sprintf("Removed volume '%s'", volid))
@@ -318,15 +318,15 @@ func (c *call) awaitDeletion(upid string, limit time.Duration) (any, error) {
 	return upid, nil
 }
 
-func (s *Sim) freeContent(n volName, volid string) error {
+func (s *Sim) freeContent(n volName, volid, node string) error {
 	switch {
 	case s.st.Backups[volid] != nil:
 		if s.st.Backups[volid].Protected {
 			return dief("cannot remove protected volume '%s' on '%s'", n.name, n.storage)
 		}
 		delete(s.st.Backups, volid)
-	case s.st.Templates[volid] != nil:
-		delete(s.st.Templates, volid)
+	case s.hasTemplate(volid, node):
+		s.dropTemplate(volid, node)
 	case slices.Contains(s.st.Snippets, volid):
 		s.st.Snippets = slices.DeleteFunc(s.st.Snippets, func(v string) bool { return v == volid })
 	default:

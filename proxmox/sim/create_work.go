@@ -134,7 +134,7 @@ func (cr *creation) unpack(t *task) error {
 	if cr.restore {
 		t.print(fmt.Sprintf("restoring '%s' now..", cr.archive))
 	}
-	size, err := t.sim.archiveSize(cr.archive)
+	size, err := t.sim.archiveSize(cr.archive, cr.call.node)
 	if err != nil {
 		return err
 	}
@@ -156,9 +156,9 @@ func (cr *creation) unpack(t *task) error {
 }
 
 // archiveSize is what an archive unpacks to; an archive that is not there is an error of the task.
-func (s *Sim) archiveSize(volid string) (int64, error) {
-	if tpl := s.st.Templates[volid]; tpl != nil {
-		return int64(tpl.Size) * templateRatio, nil
+func (s *Sim) archiveSize(volid, node string) (int64, error) {
+	if s.hasTemplate(volid, node) {
+		return int64(s.st.Templates[volid].Size) * templateRatio, nil
 	}
 	if b := s.st.Backups[volid]; b != nil {
 		return int64(b.Size) * templateRatio, nil

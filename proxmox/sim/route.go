@@ -134,7 +134,7 @@ func routeTree() *node {
 	for _, group := range [][]route{
 		clusterRoutes, nodeRoutes, accessRoutes, ticketRoutes, userRoutes, lxcRoutes, lxcCreateRoutes, lxcConfigRoutes,
 		volumeRoutes, powerRoutes, snapshotRoutes, cloneRoutes, migrateRoutes, storageRoutes, contentRoutes, poolRoutes,
-		vzdumpRoutes, jobRoutes, taskRoutes,
+		vzdumpRoutes, jobRoutes, taskRoutes, downloadRoutes,
 	} {
 		for _, r := range group {
 			r.props = withPathParams(r.path, r.props)

@@ -24,6 +24,8 @@ type State struct {
 	Storages   map[string]*Storage       `yaml:"storages"`
 	Templates  map[string]*Template      `yaml:"templates"`
 	Snippets   []string                  `yaml:"snippets"`
+	Appliances map[string]*Appliance     `yaml:"appliances,omitempty"` // what nodes can download, by file
+	Downloads  map[string]*Download      `yaml:"downloads,omitempty"`  // what is elsewhere, by URL or image reference
 	Containers containers                `yaml:"containers"`
 	VMs        map[proxmox.VMID]*VM      `yaml:"vms,omitempty"` // virtual machines, which only occupy their ids
 	Volumes    volumes                   `yaml:"volumes,omitempty"`
@@ -95,6 +97,9 @@ type Template struct {
 	OSType *string `yaml:"ostype"`         // what is detected in it; null: nothing
 	Arch   string  `yaml:"arch,omitempty"` // what is detected in it; empty where a distribution is known: amd64
 	CTime  int64   `yaml:"ctime,omitempty"`
+	// Nodes are those that have it, where its storage is one of each node's own; empty: all.
+	Nodes   []string `yaml:"nodes,omitempty"`
+	Content string   `yaml:"content,omitempty"` // what is in the file, in place of all its bytes; its name where empty
 }
 
 // A Container is a container and the text of its config file.

@@ -89,8 +89,26 @@ func (c *stateChecker) storages(st *State) {
 	for _, volid := range sortedKeys(st.Templates) {
 		if st.Templates[volid] == nil {
 			c.add("templates."+volid, "is empty; write size and ostype")
+			continue
+		}
+		for _, n := range st.Templates[volid].Nodes {
+			if st.Nodes[n] == nil {
+				c.add("templates."+volid+".nodes", "node %q is not among the nodes", n)
+			}
 		}
 		c.volumeID(st, "templates."+volid, volid)
+	}
+	for _, file := range sortedKeys(st.Appliances) {
+		if st.Appliances[file] == nil {
+			c.add("appliances."+file, "is empty; write package, version and size")
+		} else if !templateName.MatchString(file) {
+			c.add("appliances."+file, "is not the name of a template, which ends in .tar.zst or the like")
+		}
+	}
+	for _, url := range sortedKeys(st.Downloads) {
+		if st.Downloads[url] == nil {
+			c.add("downloads."+url, "is empty; write size")
+		}
 	}
 }
 

@@ -16,7 +16,9 @@ func (st *State) clone() *State {
 	out.Storages = cloneMap(st.Storages, func(s *Storage) {
 		s.Content, s.Nodes = slices.Clone(s.Content), slices.Clone(s.Nodes)
 	})
-	out.Templates = cloneMap(st.Templates, func(t *Template) { t.OSType = copyOf(t.OSType) })
+	out.Templates = cloneMap(st.Templates, func(t *Template) { t.OSType, t.Nodes = copyOf(t.OSType), slices.Clone(t.Nodes) })
+	out.Appliances = cloneMap(st.Appliances, func(a *Appliance) { a.OSType = copyOf(a.OSType) })
+	out.Downloads = cloneMap(st.Downloads, func(d *Download) { d.OSType = copyOf(d.OSType) })
 	out.Snippets = slices.Clone(st.Snippets)
 	out.Containers = cloneMap(st.Containers, func(*Container) {})
 	out.VMs = cloneMap(st.VMs, func(*VM) {})

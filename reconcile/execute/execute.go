@@ -193,7 +193,7 @@ func (x *Executor) stopping() bool {
 type run struct {
 	*Executor
 	all   []*lane
-	byID  map[proxmox.VMID]*lane
+	by    map[plan.Subject]*lane
 	slots slots
 
 	progress sync.Mutex // held while Progress is called

@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
-	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/reconcile/plan"
 )
 
@@ -29,13 +28,13 @@ type lane struct {
 }
 
 func newRun(x *Executor, p *plan.Plan) *run {
-	r := &run{Executor: x, byID: map[proxmox.VMID]*lane{}, slots: newSlots(x, p)}
+	r := &run{Executor: x, by: map[plan.Subject]*lane{}, slots: newSlots(x, p)}
 	for _, l := range p.Lanes {
 		r.all = append(r.all, &lane{
 			Lane: l, run: r, known: known{config: l.Base}, over: make(chan struct{}),
 			result: LaneResult{Lane: l},
 		})
-		r.byID[l.Ref.ID] = r.all[len(r.all)-1]
+		r.by[l.Subject()] = r.all[len(r.all)-1]
 	}
 	return r
 }
@@ -51,7 +50,7 @@ func (r *run) lanes(ctx context.Context) {
 	for _, lanes := range byNode {
 		wg.Go(func() {
 			for _, l := range lanes {
-				if len(l.After) > 0 {
+				if len(l.before()) > 0 {
 					wg.Go(func() { l.after(ctx, circle) })
 					continue
 				}
@@ -73,8 +72,8 @@ func (r *run) circle() map[*lane]bool {
 	for again := true; again; {
 		again = false
 		for l := range left {
-			waits := func(id proxmox.VMID) bool { return left[r.byID[id]] }
-			if !slices.ContainsFunc(l.After, waits) {
+			waits := func(s plan.Subject) bool { return left[r.by[s]] }
+			if !slices.ContainsFunc(l.before(), waits) {
 				delete(left, l)
 				again = true
 			}
@@ -83,26 +82,43 @@ func (r *run) circle() map[*lane]bool {
 	return left
 }
 
+// before is what must have ended well before the lane begins.
+func (l *lane) before() []plan.Subject {
+	out := slices.Clone(l.Uses)
+	for _, id := range l.After {
+		out = append(out, plan.Subject{ID: id})
+	}
+	return out
+}
+
 // after carries the lane out once those before it have ended well.
 func (l *lane) after(ctx context.Context, circle map[*lane]bool) {
 	if circle[l] {
 		l.end(Failed, errors.New("in the end it comes after itself"))
 		return
 	}
-	for _, id := range l.After {
-		before := l.run.byID[id]
+	for _, s := range l.before() {
+		before := l.run.by[s]
 		if before == nil {
 			continue // nothing is done to it, so it is as it shall be
 		}
 		<-before.over // it ends, since it is told of ctx and Stop itself
 		if s := before.result.Status; s != Done {
-			l.end(Skipped, fmt.Errorf("comes after %d %s, which ended as: %s", before.Ref.ID, before.Name, s))
+			l.end(Skipped, fmt.Errorf("comes after %s, which ended as: %s", before.title(), s))
 			return
 		}
 	}
 	if l.admitted(ctx) {
 		l.carryOut(ctx)
 	}
+}
+
+// title names the lane for people: "101 web", "template debian-13 on pve1".
+func (l *lane) title() string {
+	if l.Kind == plan.ContainerKind {
+		return fmt.Sprintf("%d %s", l.Ref.ID, l.Name)
+	}
+	return l.Subject().String()
 }
 
 // admitted waits for room; where the run ends before, so does the lane.
@@ -176,7 +192,7 @@ func (l *lane) tell(e Event) {
 
 func (l *lane) log(ctx context.Context, s plan.Step, status Status, err error, d time.Duration) {
 	attrs := []any{
-		slog.Int("guest", int(l.Ref.ID)), slog.String("node", l.Ref.Node), slog.String("step", s.Op.Verb()), slog.Duration("dur", d),
+		l.who(), slog.String("node", l.Ref.Node), slog.String("step", s.Op.Verb()), slog.Duration("dur", d),
 	}
 	if status == Done {
 		l.run.Log.InfoContext(ctx, "step done", attrs...)

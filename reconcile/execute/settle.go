@@ -26,6 +26,7 @@ var workers = map[journal.Kind][]string{
 	journal.Shutdown: {"vzshutdown", "hastop"},
 	journal.Reboot:   {"vzreboot"},
 	journal.Destroy:  {"vzdestroy"},
+	journal.Download: {"download", "ociregistrypull"},
 }
 
 // leastWait is how long a task of an earlier run is waited for in any case.
@@ -46,18 +47,18 @@ func (x *Executor) Settle(ctx context.Context, rec *journal.Record) error {
 	if e.Task.IsZero() {
 		var err error
 		if tasks, err = x.running(wait, e); err != nil {
-			return fmt.Errorf("look up %q on %s, which an earlier run began: %w", e.Verb, e.Guest, err)
+			return fmt.Errorf("look up %q on %s, which an earlier run began: %w", e.Verb, what(e), err)
 		}
 	}
 	for _, task := range tasks {
 		if err := rec.SetTask(task); err != nil {
-			x.Log.WarnContext(ctx, "journal not written", slog.Int("guest", int(e.Guest.ID)), slog.Any("err", err))
+			x.Log.WarnContext(ctx, "journal not written", slog.String("subject", e.Subject()), slog.Any("err", err))
 		}
 		end, err := x.Watcher.Wait(wait, task)
 		if err != nil && !isOver(err) {
-			return fmt.Errorf("look up %q on %s, which an earlier run began: %w", e.Verb, e.Guest, err)
+			return fmt.Errorf("look up %q on %s, which an earlier run began: %w", e.Verb, what(e), err)
 		}
-		x.Log.InfoContext(ctx, "task of an earlier run ended", slog.Int("guest", int(e.Guest.ID)),
+		x.Log.InfoContext(ctx, "task of an earlier run ended", slog.String("subject", e.Subject()),
 			slog.String("upid", task.String()), slog.String("exit", end.ExitStatus))
 	}
 	return rec.End(journal.Settled)
@@ -77,7 +78,7 @@ func (x *Executor) running(ctx context.Context, e journal.Entry) ([]proxmox.UPID
 	}
 	var out []proxmox.UPID
 	for _, t := range list {
-		if t.Running && slices.Contains(types, t.UPID.Type) {
+		if t.Running && slices.Contains(types, t.UPID.Type) && (e.About == "" || isDownloadOf(t.UPID, e.Verb)) {
 			out = append(out, t.UPID)
 		}
 	}

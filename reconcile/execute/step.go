@@ -54,7 +54,7 @@ func (l *lane) attempt(ctx context.Context, index int, s plan.Step, begin time.T
 		return nil, err
 	}
 	rec, err := l.run.Journal.Begin(journal.Entry{
-		Run: l.run.RunID, Time: time.Now(), Guest: l.Ref, Verb: s.Op.Verb(), Kind: kindOf(s.Op),
+		Run: l.run.RunID, Time: time.Now(), Guest: l.Ref, About: l.about(), Verb: s.Op.Verb(), Kind: kindOf(s.Op),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("nothing is changed without a record: %w", err)
@@ -78,7 +78,7 @@ func (l *lane) attempt(ctx context.Context, index int, s plan.Step, begin time.T
 // that the next run looks up more than it must.
 func (l *lane) recorded(ctx context.Context, err error) {
 	if err != nil {
-		l.run.Log.WarnContext(ctx, "journal not written", slog.Int("guest", int(l.Ref.ID)), slog.Any("err", err))
+		l.run.Log.WarnContext(ctx, "journal not written", l.who(), slog.Any("err", err))
 	}
 }
 
@@ -126,11 +126,14 @@ func (l *lane) prepare(ctx context.Context, op plan.Op) (call, error) {
 	case plan.DestroyContainer:
 		return l.destroy(ctx)
 	}
+	if call, err := l.prepareOther(ctx, op); call != nil || err != nil {
+		return call, err
+	}
 	return nil, fmt.Errorf("%T is an operation that the executor does not know", op)
 }
 
 func (l *lane) create(ctx context.Context, op plan.CreateContainer) (call, error) {
-	p := proxmox.CreateParams{ID: l.Ref.ID, Template: op.Template, Values: op.Values, SSHKeys: op.SSHKeys}
+	p := proxmox.CreateParams{ID: l.Ref.ID, Template: op.Template, Pool: op.Pool, Values: op.Values, SSHKeys: op.SSHKeys}
 	if !op.Password.IsZero() {
 		if l.run.Secrets == nil {
 			return nil, errors.New("read the password: secrets cannot be read here")
@@ -182,6 +185,12 @@ func kindOf(op plan.Op) journal.Kind {
 		return journal.Reboot
 	case plan.DestroyContainer:
 		return journal.Destroy
+	case plan.JoinPool, plan.LeavePool:
+		return journal.Pool
+	case plan.CreateJob, plan.UpdateJob, plan.DeleteJob:
+		return journal.Job
+	case plan.DownloadAppliance, plan.DownloadURL, plan.PullImage:
+		return journal.Download
 	}
 	return journal.SetConfig
 }
@@ -195,7 +204,7 @@ func (l *lane) judge(ctx context.Context, op plan.Op, err error) Status {
 		return Unknown
 	case ctx.Err() != nil:
 		return Interrupted
-	case errors.Is(err, proxmox.ErrModified), changedPower(op, err), vanished(op, err):
+	case errors.Is(err, proxmox.ErrModified), changedPower(op, err), vanished(op, err), changedJob(op, err):
 		return Replan
 	}
 	return Failed
@@ -209,7 +218,7 @@ func achieved(op plan.Op, err error) bool {
 	case plan.DestroyContainer:
 		return errors.Is(err, proxmox.ErrNoGuest)
 	}
-	return false
+	return achievedOther(op, err)
 }
 
 // changedPower reports whether a container that was to be restarted does not run any more.

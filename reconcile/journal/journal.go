@@ -33,10 +33,19 @@ const maxSize = 256 << 10
 type Entry struct {
 	Run   string       // which run of the program it belongs to
 	Time  time.Time    // when it was about to be sent, by the clock of this machine
-	Guest proxmox.Ref  // which container it changes
+	Guest proxmox.Ref  // which container it changes; of anything else, the node that does it, if any
+	About string       // what it changes, where that is no container: "template debian-13 on pve1"
 	Verb  string       // what it does, in words: "set cores, memory"
 	Kind  Kind         // what kind of call it is
 	Task  proxmox.UPID // its task; zero as long as it is not known, or where there is none
+}
+
+// Subject is what the call changes: a container's VMID, or what About says.
+func (e Entry) Subject() string {
+	if e.About != "" {
+		return e.About
+	}
+	return e.Guest.ID.String()
 }
 
 // A Kind is a kind of call.
@@ -56,6 +65,9 @@ const (
 	Shutdown  Kind = "shutdown"
 	Reboot    Kind = "reboot"
 	Destroy   Kind = "destroy"
+	Pool      Kind = "pool" // no task either
+	Job       Kind = "job"  // of backups; nor this
+	Download  Kind = "download"
 )
 
 // An Outcome is how a call ended, as far as it matters afterwards.

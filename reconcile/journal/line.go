@@ -37,6 +37,7 @@ type wireLine struct {
 	Time    time.Time    `json:"time,omitzero"`
 	Node    string       `json:"node,omitempty"`
 	VMID    proxmox.VMID `json:"vmid,omitempty"`
+	About   string       `json:"about,omitempty"`
 	Kind    Kind         `json:"kind,omitempty"`
 	Verb    string       `json:"verb,omitempty"`
 	Task    proxmox.UPID `json:"upid,omitzero"`
@@ -49,7 +50,7 @@ func format(lines []line) ([]byte, error) {
 		e := l.Entry
 		text, err := json.Marshal(wireLine{
 			Version: version, Number: l.Number, Do: l.Do, Run: e.Run, Time: e.Time, Node: e.Guest.Node,
-			VMID: e.Guest.ID, Kind: e.Kind, Verb: e.Verb, Task: e.Task, Outcome: l.Outcome,
+			VMID: e.Guest.ID, About: e.About, Kind: e.Kind, Verb: e.Verb, Task: e.Task, Outcome: l.Outcome,
 		})
 		if err != nil {
 			return nil, err
@@ -117,13 +118,13 @@ func parseLine(text []byte) (line, error) {
 		return line{}, errors.New("it has no version or no number")
 	case w.Do != doBegin && w.Do != doTask && w.Do != doEnd:
 		return line{}, fmt.Errorf("%q is nothing that a line can say", w.Do)
-	case w.Do == doBegin && (w.Node == "" || w.VMID == 0):
+	case w.Do == doBegin && w.About == "" && (w.Node == "" || w.VMID == 0):
 		return line{}, errors.New("it names no container")
 	}
 	return line{
 		Number: w.Number, Do: w.Do, Outcome: w.Outcome,
 		Entry: Entry{
-			Run: w.Run, Time: w.Time, Guest: proxmox.Ref{Node: w.Node, ID: w.VMID}, Kind: w.Kind, Verb: w.Verb, Task: w.Task,
+			Run: w.Run, Time: w.Time, Guest: proxmox.Ref{Node: w.Node, ID: w.VMID}, About: w.About, Kind: w.Kind, Verb: w.Verb, Task: w.Task,
 		},
 	}, nil
 }

@@ -40,6 +40,16 @@ func (o *Observer) Fill(ctx context.Context, have *plan.Live, n plan.Needs) (mor
 			return false, err
 		}
 	}
+	for node := range n.Appliances {
+		if err := o.readAppliances(ctx, node); err != nil {
+			return false, err
+		}
+	}
+	if n.Pools {
+		if err := o.readPools(ctx); err != nil {
+			return false, err
+		}
+	}
 	o.facts(have)
 	return true, nil
 }
@@ -48,6 +58,7 @@ func (o *Observer) Fill(ctx context.Context, have *plan.Live, n plan.Needs) (mor
 func (o *Observer) facts(have *plan.Live) {
 	have.Guests, have.HA, have.Storages, have.Templates = o.guests, o.ha, o.storages, o.templates
 	have.Bridges, have.Permissions = o.bridges, o.permissions
+	have.Appliances, have.Pools = o.appliances, o.pools
 }
 
 func (o *Observer) readPermissions(ctx context.Context) error {
@@ -84,8 +95,11 @@ func (o *Observer) readGuests(ctx context.Context, have *plan.Live) error {
 	if err != nil {
 		return fmt.Errorf("list guests of the cluster: %w", err)
 	}
-	o.guests, o.ha = map[proxmox.VMID]string{}, map[proxmox.VMID]string{}
+	o.guests, o.ha, o.poolOf = map[proxmox.VMID]string{}, map[proxmox.VMID]string{}, map[proxmox.VMID]string{}
 	for _, g := range list {
+		if g.Pool != "" {
+			o.poolOf[g.Guest] = g.Pool
+		}
 		if g.HAState != "" {
 			o.ha[g.Guest] = g.HAState
 		}

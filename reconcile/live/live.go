@@ -1,8 +1,8 @@
 // Package live observes a cluster: it reads what a plan needs and decodes it with the table of settings.
 //
 // It reads little: the nodes, the datacenter's options, one listing of containers a node, and the
-// configuration of each container that is declared or carries the owner's tag. Other containers are never
-// looked at in detail. It changes nothing.
+// configuration of each container that is declared or carries the owner's tag; templates, pools and backup jobs
+// only where the spec is about them. Other containers are never looked at in detail. It changes nothing.
 package live
 
 import (
@@ -41,6 +41,9 @@ type Observer struct {
 	bridges   map[string]map[string]bool
 
 	permissions proxmox.Permissions
+	appliances  map[string][]proxmox.Appliance
+	pools       map[string]bool
+	poolOf      map[proxmox.VMID]string
 }
 
 // Observe reads the live state as far as a spec is concerned.
@@ -67,6 +70,9 @@ func (o *Observer) Observe(ctx context.Context, want *spec.State) (*plan.Live, e
 		for _, c := range list {
 			have.Containers[c.ID] = observed(node, c)
 		}
+	}
+	if err := o.besides(ctx, want, have); err != nil {
+		return nil, err
 	}
 	return have, o.configs(ctx, want, have)
 }

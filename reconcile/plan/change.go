@@ -38,6 +38,9 @@ func (c *computation) change(w *spec.Container, have *Observed) {
 	start := w.Power == spec.Running && !have.Running && !hold && !setting.Template.Or(have.Current.Record, false) &&
 		!c.powerless(w, have.Ref.ID, "start")
 	lane.Steps = append(lane.Steps, beforeStart(sorted(edits, have).steps(facts, restart, start), configStep(mark))...)
+	if ch, steps, differs := c.poolChange(w, have.Ref.ID); differs {
+		lane.Changes, lane.Steps = append(lane.Changes, ch), append(lane.Steps, steps...)
+	}
 	if len(lane.Steps) == 0 {
 		if !slices.ContainsFunc(c.plan.Blocked, func(b Blocked) bool { return b.ID == w.ID }) {
 			c.plan.InSync++

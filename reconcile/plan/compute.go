@@ -15,7 +15,8 @@ import (
 // Compute makes the plan that turns what there is into what shall be, as far as the policy allows. It is
 // total and deterministic, and does not depend on the order of its input.
 func Compute(want *spec.State, have *Live, pol Policy) *Plan {
-	c := &computation{want: want, have: have, policy: pol, plan: &Plan{Cluster: cmp.Or(want.Cluster.Name, have.Cluster)}}
+	c := &computation{want: want, have: have, policy: pol, plan: &Plan{Cluster: cmp.Or(want.Cluster.Name, have.Cluster), needs: newNeeds()}}
+	c.templates()
 	claimed := map[proxmox.VMID]bool{}
 	for _, w := range want.Containers {
 		claimed[w.ID] = true
@@ -24,13 +25,17 @@ func Compute(want *spec.State, have *Live, pol Policy) *Plan {
 	c.unclaimed(claimed)
 	c.preflight()
 	c.orderStarts()
+	c.jobs()
 	slices.SortFunc(c.plan.Lanes, func(a, b Lane) int {
-		return cmp.Or(cmp.Compare(min(a.Action, Create), min(b.Action, Create)), cmp.Compare(a.Ref.ID, b.Ref.ID))
+		if a.Kind == b.Kind {
+			return cmp.Or(cmp.Compare(min(a.Action, Create), min(b.Action, Create)), a.Subject().Compare(b.Subject()))
+		}
+		return a.Subject().Compare(b.Subject())
 	})
 	slices.SortFunc(c.plan.Unused, func(a, b UnusedVolume) int {
 		return cmp.Or(cmp.Compare(a.ID, b.ID), strings.Compare(a.Volume, b.Volume))
 	})
-	slices.SortStableFunc(c.plan.Blocked, func(a, b Blocked) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortStableFunc(c.plan.Blocked, func(a, b Blocked) int { return a.Subject().Compare(b.Subject()) })
 	return c.plan
 }
 
@@ -39,6 +44,8 @@ type computation struct {
 	have   *Live
 	policy Policy
 	plan   *Plan
+	// sources are the templates of the spec, by name and node.
+	sources map[string]map[string]source
 }
 
 func (c *computation) block(b Blocked) { c.plan.Blocked = append(c.plan.Blocked, b) }

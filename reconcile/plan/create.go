@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -23,7 +22,8 @@ func (c *computation) create(w *spec.Container, refuse func(string, string, ...s
 		refuse("create", why, ways...)
 		return
 	}
-	lane := Lane{Ref: proxmox.Ref{Node: w.Node, ID: w.ID}, Name: w.Name, Action: Create}
+	from := c.resolve(w)
+	lane := Lane{Ref: proxmox.Ref{Node: w.Node, ID: w.ID}, Name: w.Name, Action: Create, Uses: from.after}
 	switch {
 	case w.From.Clone.ID != 0:
 		lane.Steps = c.cloneSteps(w)
@@ -31,16 +31,15 @@ func (c *computation) create(w *spec.Container, refuse func(string, string, ...s
 		values, changes := createValues(c.settings(w), c.createFacts(w))
 		lane.Changes = withoutRoot(changes)
 		values[setting.Description.PVE] = c.mark()
-		lane.Steps = []Step{{Op: restore(w, values, changes), Cause: adjusted(w)}}
+		lane.Steps = []Step{{Op: c.restore(w, values, changes), Cause: adjusted(w)}}
 	default:
 		values, changes := createValues(c.settings(w), c.createFacts(w))
 		if c.needsRoot(w, changes, refuse) {
 			return
 		}
 		lane.Changes = changes
-		template := cmp.Or(w.From.Template, w.From.Image)
 		lane.Steps = []Step{{
-			Op:  CreateContainer{Template: template, Values: values, SSHKeys: w.Init.SSHKeys, Password: w.Init.Password},
+			Op:  CreateContainer{Template: from.volume, Pool: c.newPool(w), Values: values, SSHKeys: w.Init.SSHKeys, Password: w.Init.Password},
 			Why: changes,
 		}}
 		switch {
@@ -98,7 +97,7 @@ func withoutRoot(changes []setting.Change) []setting.Change {
 // restore is a restore with the settings that a parameter may override. Mounts and interfaces stay those of the
 // backup at first: given any mount, Proxmox would make only what is given (pve-container API2/LXC.pm,
 // create_vm).
-func restore(w *spec.Container, values proxmox.Values, changes []setting.Change) RestoreContainer {
+func (c *computation) restore(w *spec.Container, values proxmox.Values, changes []setting.Change) RestoreContainer {
 	out := maps.Clone(values)
 	for key := range out {
 		_, isMount := setting.Mounts.Index(key)
@@ -114,7 +113,7 @@ func restore(w *spec.Container, values proxmox.Values, changes []setting.Change)
 		}
 	}
 	root := setting.RootFS.Or(w.Settings, nil)
-	return RestoreContainer{Archive: w.From.Backup, Storage: setting.Storage.Or(root, ""), Values: out}
+	return RestoreContainer{Archive: w.From.Backup, Storage: setting.Storage.Or(root, ""), Pool: c.newPool(w), Values: out}
 }
 
 // cloneSteps copy a container and put the owner's tag on the copy. Nothing else can be told to Proxmox with
@@ -122,7 +121,8 @@ func restore(w *spec.Container, values proxmox.Values, changes []setting.Change)
 func (c *computation) cloneSteps(w *spec.Container) []Step {
 	from := w.From.Clone
 	op := CloneContainer{
-		Source: c.have.Containers[from.ID].Ref, Hostname: w.Hostname(), Description: c.mark(), Snapshot: from.Snapshot, Kind: from.Kind,
+		Source: c.have.Containers[from.ID].Ref, Hostname: w.Hostname(), Description: c.mark(), Snapshot: from.Snapshot,
+		Kind: from.Kind, Pool: c.newPool(w),
 	}
 	if from.Kind == spec.FullClone {
 		op.Storage = setting.Storage.Or(setting.RootFS.Or(w.Settings, nil), "")
@@ -159,9 +159,15 @@ func (c *computation) cannotCreate(w *spec.Container) (why string, ways []string
 		return "it does not exist, and the spec does not say what to make it from",
 			[]string{"write from: {template: …}", "correct the id, if the container exists under another one"}
 	case w.From.Clone.ID != 0:
+		if why, ways := c.cannotJoin(c.newPool(w)); why != "" {
+			return why, ways
+		}
 		return c.cannotClone(w)
 	}
 	if why, ways := c.noTemplate(w); why != "" {
+		return why, ways
+	}
+	if why, ways := c.cannotJoin(c.newPool(w)); why != "" {
 		return why, ways
 	}
 	if why, ways := c.doubles(w); why != "" {
@@ -173,9 +179,12 @@ func (c *computation) cannotCreate(w *spec.Container) (why string, ways []string
 // noTemplate says why the template of a container is not to be had. A storage that the token may not see is not
 // listed, and neither is what it holds.
 func (c *computation) noTemplate(w *spec.Container) (why string, ways []string) {
-	template := cmp.Or(w.From.Template, w.From.Image)
-	present := c.have.Templates[w.Node]
-	if present == nil || template == "" || present[template] {
+	from, present := c.resolve(w), c.have.Templates[w.Node]
+	template := from.volume
+	switch {
+	case from.why != "":
+		return from.why, from.ways
+	case present == nil || template == "" || from.unknown || from.after != nil || present[template]:
 		return "", nil
 	}
 	storage, _, _ := strings.Cut(template, ":")

@@ -27,6 +27,12 @@ type Live struct {
 	Permissions proxmox.Permissions
 	// Shown says that the plan is for a person, so that it is looked over as far as reading can.
 	Shown bool
+	// Appliances are the templates that a node may download, by node.
+	Appliances map[string][]proxmox.Appliance
+	Pools      map[string]bool              // pools that the token may see
+	PoolOf     map[proxmox.VMID]string      // in which pool guests are, where the spec says of any where it shall be
+	Jobs       map[string]proxmox.BackupJob // by id, where the spec is about backup jobs
+	JobsBroken error                        // why they could not be read
 }
 
 // Observed is one container as it was found.

@@ -1,6 +1,10 @@
 package plan
 
-import "github.com/felhom/tend/spec/setting"
+import (
+	"maps"
+
+	"github.com/felhom/tend/spec/setting"
+)
 
 // Needs says what else must be known of the cluster before a plan can be relied on.
 type Needs struct {
@@ -10,19 +14,33 @@ type Needs struct {
 	Bridges   map[string]bool // by node: which bridges it has
 	// Permissions: what the token may do.
 	Permissions bool
+	// Appliances is by node: which templates it may download.
+	Appliances map[string]bool
+	Pools      bool // which pools there are
+}
+
+func newNeeds() Needs {
+	return Needs{Storages: map[string]bool{}, Templates: map[string]bool{}, Appliances: map[string]bool{}}
 }
 
 // None reports whether nothing more must be known.
 func (n Needs) None() bool {
-	return !n.Guests && !n.Permissions && len(n.Storages)+len(n.Templates)+len(n.Bridges) == 0
+	return !n.Guests && !n.Permissions && !n.Pools && len(n.Storages)+len(n.Templates)+len(n.Bridges)+len(n.Appliances) == 0
 }
 
 // Needs returns what the plan assumes and the observation does not say. A plan that creates nothing and
 // allocates nothing needs nothing.
 func (p *Plan) Needs(have *Live) Needs {
-	n := Needs{Storages: map[string]bool{}, Templates: map[string]bool{}}
+	n := newNeeds()
 	p.preflightNeeds(have, &n)
+	n.Pools = p.needs.Pools
+	maps.Copy(n.Storages, p.needs.Storages)
+	maps.Copy(n.Templates, p.needs.Templates)
+	maps.Copy(n.Appliances, p.needs.Appliances)
 	for _, l := range p.Lanes {
+		if l.Kind != ContainerKind {
+			continue
+		}
 		for _, s := range l.Steps {
 			switch op := s.Op.(type) {
 			case Start, Shutdown, Reboot: // whether that is HA's business

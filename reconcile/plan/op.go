@@ -18,6 +18,7 @@ type Op interface {
 // CreateContainer makes a container from a template.
 type CreateContainer struct {
 	Template string
+	Pool     string // that it is made a member of; none where empty
 	Values   proxmox.Values
 	SSHKeys  []string
 	Password spec.SecretRef
@@ -68,6 +69,7 @@ type CloneContainer struct {
 	Description string
 	Snapshot    string
 	Kind        spec.CloneKind
+	Pool        string
 	Storage     string // of a full clone; the source's where empty
 	Target      string // node, where it is another than the source's
 }
@@ -76,6 +78,7 @@ type CloneContainer struct {
 type RestoreContainer struct {
 	Archive string
 	Storage string
+	Pool    string
 	Values  proxmox.Values // in place of those of the backup
 }
 

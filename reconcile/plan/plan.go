@@ -3,7 +3,7 @@
 // [Compute] is pure: it reads a spec and an observation and returns a [Plan]; it asks neither the node nor the
 // clock and never fails. What cannot or may not be done is part of the plan, as [Blocked], with the reason and
 // the ways out, so that one impossible change never hides the rest. A plan is made of lanes, one per
-// container, of steps in order; one step is one call of the Proxmox API. Carrying it out is package execute's.
+// container, template or backup job, of steps in order; one step is one call of the Proxmox API. Carrying it out is package execute's.
 package plan
 
 import (
@@ -17,12 +17,14 @@ import (
 // A Plan is what Compute found: what shall be done, what cannot be, and what is no one's.
 type Plan struct {
 	Cluster   string
-	Lanes     []Lane         // destroys first, then by VMID
-	Blocked   []Blocked      // by VMID
+	Lanes     []Lane         // templates, then containers, destroys first and then by VMID, then backup jobs
+	Blocked   []Blocked      // in the same order
 	Unclaimed []Unclaimed    // containers with the owner's tag that the spec does not declare
 	Unused    []UnusedVolume // volumes of declared containers that nothing mounts: kept until somebody says otherwise
 	Warnings  []string       // what a person should know though nothing is blocked, as that a storage may fill up
 	InSync    int            // declared containers that are as they shall be
+
+	needs Needs // what was found missing on the way
 }
 
 // Empty reports whether there is nothing to do. Blocked changes may remain.
@@ -58,15 +60,17 @@ func (a Action) String() string { return [...]string{"destroy", "retire", "creat
 // MarshalText encodes the word of String.
 func (a Action) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
-// A Lane is everything that is done to one container, step after step.
+// A Lane is everything that is done to one container, template or backup job, step after step.
 type Lane struct {
-	Ref     proxmox.Ref
+	Kind    Kind
+	Ref     proxmox.Ref // of a template the node, of a backup job nothing
 	Name    string
 	Action  Action
 	Effect  setting.Effect   // the largest of its steps
 	Changes []setting.Change // what a person reads
 	Steps   []Step           // what is done
 	After   []proxmox.VMID   // containers whose lanes must have ended well before
+	Uses    []Subject        // templates whose lanes must have ended well before
 	Frees   []string         // volumes that are destroyed, with their data
 	Adopts  bool             // it is taken over: it did not carry the owner's tag before
 	// Base is the configuration that the plan was made on, with its digest; zero for creates.
@@ -93,8 +97,10 @@ func (s Step) Restarts() bool {
 
 // Blocked is something that shall be and is not done.
 type Blocked struct {
+	Kind   Kind
 	ID     proxmox.VMID
 	Name   string
+	Node   string          // of a template
 	What   string          // "destroy", "restart", or the change
 	Change *setting.Change // where it is one
 	Reason string
@@ -152,8 +158,13 @@ func (p *Plan) Restarts() int {
 	return p.count(func(l Lane) bool { return slices.ContainsFunc(l.Steps, Step.Restarts) && l.Action == Change })
 }
 
-// Count counts the lanes with an action.
-func (p *Plan) Count(a Action) int { return p.count(func(l Lane) bool { return l.Action == a }) }
+// Count counts the containers with an action.
+func (p *Plan) Count(a Action) int {
+	return p.count(func(l Lane) bool { return l.Kind == ContainerKind && l.Action == a })
+}
+
+// CountKind counts the lanes of a kind.
+func (p *Plan) CountKind(k Kind) int { return p.count(func(l Lane) bool { return l.Kind == k }) }
 
 func (p *Plan) count(f func(Lane) bool) (n int) {
 	for _, l := range p.Lanes {

@@ -17,11 +17,7 @@ func equalFold(a, b string) bool { return strings.EqualFold(a, b) }
 func (p *Plan) String() string {
 	var b strings.Builder
 	for _, l := range p.Lanes {
-		action := l.Action.String()
-		if l.Adopts {
-			action = "adopt and " + action
-		}
-		fmt.Fprintf(&b, "%d %s: %s on %s · %s\n", l.Ref.ID, l.Name, action, l.Ref.Node, l.Effect)
+		b.WriteString(l.head() + "\n")
 		for _, c := range l.Changes {
 			for _, line := range c.Lines() {
 				fmt.Fprintf(&b, "  %s %s · %s%s\n", line.Mark, strings.TrimSpace(line.Label+" "+line.Text), c.Effect, note(c.Note))
@@ -32,7 +28,11 @@ func (p *Plan) String() string {
 		}
 	}
 	for _, x := range p.Blocked {
-		fmt.Fprintf(&b, "%d %s: blocked: %s: %s\n", x.ID, x.Name, x.What, x.Reason)
+		who := x.Subject().String()
+		if x.Kind == ContainerKind {
+			who += " " + x.Name
+		}
+		fmt.Fprintf(&b, "%s: blocked: %s: %s\n", who, x.What, x.Reason)
 	}
 	for _, u := range p.Unused {
 		fmt.Fprintf(&b, "%d %s: unused volume %s\n", u.ID, u.Name, u.Volume)
@@ -42,6 +42,30 @@ func (p *Plan) String() string {
 	}
 	fmt.Fprintf(&b, "%d in sync\n", p.InSync)
 	return b.String()
+}
+
+// head is the first line of a lane.
+func (l Lane) head() string {
+	if l.Kind != ContainerKind {
+		return fmt.Sprintf("%s: %s%s", l.Subject(), l.Action, uses(l))
+	}
+	action := l.Action.String()
+	if l.Adopts {
+		action = "adopt and " + action
+	}
+	return fmt.Sprintf("%d %s: %s on %s · %s%s", l.Ref.ID, l.Name, action, l.Ref.Node, l.Effect, uses(l))
+}
+
+// uses names the templates that the lane waits for.
+func uses(l Lane) string {
+	var out []string
+	for _, s := range l.Uses {
+		out = append(out, s.String())
+	}
+	if len(out) == 0 {
+		return ""
+	}
+	return " · after " + join(out)
 }
 
 func note(s string) string {
@@ -55,7 +79,13 @@ func note(s string) string {
 func describe(op Op) string {
 	switch o := op.(type) {
 	case CreateContainer:
+		return o.Verb() + into(o.Pool) + ": " + assignments(o.Values)
+	case CreateJob:
 		return o.Verb() + ": " + assignments(o.Values)
+	case UpdateJob:
+		return "backup job " + o.ID + ": " + describe(SetConfig{Set: o.Set, Delete: o.Delete})
+	case DownloadURL:
+		return o.Verb() + " from " + o.URL + ", " + o.Checksum.String()
 	case RestoreContainer:
 		return o.Verb() + " to " + o.Storage + ": " + assignments(o.Values)
 	case RestoreOver:
@@ -76,6 +106,13 @@ func describe(op Op) string {
 		return o.Verb() + " with " + join(o.Volumes)
 	}
 	return op.Verb()
+}
+
+func into(pool string) string {
+	if pool == "" {
+		return ""
+	}
+	return " in pool " + pool
 }
 
 func assignments(values map[string]string) string {

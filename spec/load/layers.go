@@ -36,8 +36,10 @@ type assembly struct {
 	defaults   layer
 	profiles   map[string]layer
 	containers map[string]layer
+	templates  map[string]layer
+	jobs       map[string]layer
 	stacks     map[string][]layer // of each container, the strongest first
-	asked      bool               // containers: is written somewhere
+	asked      map[string]bool    // what is written somewhere: containers:, …
 }
 
 // assemble makes the state. It is nil where nothing could be read.
@@ -45,12 +47,13 @@ func (l *loader) assemble() *spec.State {
 	a := &assembly{
 		loader: l, cluster: setting.Record{}, defaults: layer{record: setting.Record{}, at: setting.Path{spec.Defaults.Path}},
 		profiles: map[string]layer{}, containers: map[string]layer{}, stacks: map[string][]layer{},
+		templates: map[string]layer{}, jobs: map[string]layer{}, asked: map[string]bool{},
 	}
 	l.built = a
 	for _, d := range l.docs {
 		a.document(d)
 	}
-	if len(l.faults) == 0 && !a.asked {
+	if len(l.faults) == 0 && !a.asked[spec.Containers.Path] {
 		l.fileFault(".", errors.New("no containers found: write containers: {} if there shall be none"))
 		return nil
 	}
@@ -59,6 +62,15 @@ func (l *loader) assemble() *spec.State {
 		containers = append(containers, a.container(name))
 	}
 	state := spec.NewState(spec.NewCluster(a.cluster), containers)
+	for _, name := range slices.Sorted(maps.Keys(a.templates)) {
+		y := a.templates[name]
+		state.Templates = append(state.Templates, spec.NewTemplate(name, y.record, y.trees[0].place))
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.jobs)) {
+		y := a.jobs[name]
+		state.Jobs = append(state.Jobs, spec.NewBackupJob(name, y.record, y.trees[0].place))
+	}
+	state.ManagesJobs = a.asked[spec.BackupJobs.Path]
 	a.validate(state)
 	return state
 }
@@ -71,15 +83,13 @@ func (a *assembly) document(d document) {
 	}
 	spec.TakeLater(d.value, spec.LaterInDocument, nil, report)
 	rest := maps.Clone(d.value)
-	for _, row := range []setting.Row{spec.Defaults, spec.Profiles, spec.Containers} {
+	for _, row := range []setting.Row{spec.Defaults, spec.Profiles, spec.Templates, spec.Containers, spec.BackupJobs} {
 		path := row.Info().Path
 		v, ok := rest[path]
 		if !ok {
 			continue
 		}
-		if path == spec.Containers.Path {
-			a.asked = true
-		}
+		a.asked[path] = true
 		m, isMap := v.(map[string]any)
 		if !isMap {
 			continue // Decode says so
@@ -92,6 +102,10 @@ func (a *assembly) document(d document) {
 			a.addMembers(d, row, m, a.profiles, spec.LayerFields)
 		case spec.Containers.Path:
 			a.addMembers(d, row, m, a.containers, spec.ContainerFields)
+		case spec.Templates.Path:
+			a.addMembers(d, row, m, a.templates, spec.TemplateFields)
+		case spec.BackupJobs.Path:
+			a.addMembers(d, row, m, a.jobs, spec.JobFields)
 		}
 	}
 	r, _ := spec.Document.Decode(rest, nil, report)
@@ -116,7 +130,9 @@ func (a *assembly) decode(o setting.Object, e entry, v any, at setting.Path) lay
 	if v == nil {
 		v = map[string]any{}
 	}
-	spec.TakeLater(v, spec.LaterInContainer, at, report)
+	if at[0] != spec.Templates.Path && at[0] != spec.BackupJobs.Path {
+		spec.TakeLater(v, spec.LaterInContainer, at, report)
+	}
 	y.record, _ = o.Decode(v, at, report)
 	return y
 }
@@ -218,14 +234,17 @@ func (a *assembly) validate(s *spec.State) {
 			continue
 		}
 		// The own place of a container is that of all that nobody wrote for it.
-		seen[k] = len(f.At) > 2 && f.Place != a.containers[f.At[1]].trees[0].place
+		seen[k] = len(f.At) > 2 && f.Place != a.own(f.At).trees[0].place
 		a.faults = append(a.faults, f)
 	}
 }
 
 // follows reports whether a fault may only follow from another one in the same setting of a layer.
 func (a *assembly) follows(at setting.Path, broken map[string]bool) bool {
-	return len(at) > 2 && slices.ContainsFunc(a.stacks[at[1]], func(y layer) bool {
+	if len(at) == 2 { // a template or job as a whole
+		return at[0] != spec.Containers.Path && broken[at.String()]
+	}
+	return slices.ContainsFunc(a.layersOf(at), func(y layer) bool {
 		return broken[y.at.Join(at[2]).String()]
 	})
 }
@@ -233,7 +252,7 @@ func (a *assembly) follows(at setting.Path, broken map[string]bool) bool {
 // placeOf finds where a container has a value from: the strongest layer of those that go furthest.
 func (a *assembly) placeOf(at setting.Path) (place spec.Place) {
 	deepest := -1
-	for i, y := range a.stacks[at[1]] {
+	for i, y := range a.layersOf(at) {
 		// The own layer has a place even for what nobody wrote; others only for what they say.
 		p, depth := y.place(at[2:])
 		if depth > deepest && (i == 0 || depth > 0) {
@@ -241,4 +260,19 @@ func (a *assembly) placeOf(at setting.Path) (place spec.Place) {
 		}
 	}
 	return place
+}
+
+// own is the layer that something at a path of the spec is written in itself.
+func (a *assembly) own(at setting.Path) layer {
+	return map[string]map[string]layer{
+		spec.Containers.Path: a.containers, spec.Templates.Path: a.templates, spec.BackupJobs.Path: a.jobs,
+	}[at[0]][at[1]]
+}
+
+// layersOf are the layers that something is made of, the strongest first.
+func (a *assembly) layersOf(at setting.Path) []layer {
+	if at[0] == spec.Containers.Path {
+		return a.stacks[at[1]]
+	}
+	return []layer{a.own(at)}
 }

@@ -31,13 +31,16 @@ A stopped container takes every change at once, but for those that need a new co
 			sections(&b, f)
 		}
 	}
+	for _, path := range []string{spec.Templates.Path, spec.BackupJobs.Path} {
+		sections(&b, root.Find(path))
+	}
 	return b.String()
 }
 
 // sections writes a field with parts, and those of its parts that have parts.
 func sections(b *strings.Builder, f *Field) {
 	section(b, f.Path, f.Children)
-	if f.Example != "" {
+	if f.Example != "" && strings.Contains(f.Path, ".") {
 		fmt.Fprintf(b, "Example: `%s: %s`\n\n", f.Name, f.Example)
 	}
 	for _, c := range f.Children {

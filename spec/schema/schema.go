@@ -21,7 +21,9 @@ func JSON() ([]byte, error) {
 		return nil, fmt.Errorf("write schema: %w", err)
 	}
 	// What a container requires may stand in a lower layer, but for its id.
-	dropRequired(root)
+	for _, head := range []string{spec.Defaults.Path, spec.Profiles.Path, spec.Containers.Path} {
+		dropRequired(property(root, head))
+	}
 	containers := property(root, spec.Containers.Path)
 	container, _ := containers["additionalProperties"].(map[string]any)
 	container["required"] = []string{spec.ID.Path}

@@ -126,12 +126,20 @@ func TestSchemaRejects(t *testing.T) {
 		"containers: {web: {id: 100, state: up}}",
 		"containers: {web: {id: 100, console: {mode: x}}}",
 		"containers: {web: {id: 100, features: {nesting: 1}}}",
-		"containers: {web: {id: 100, from: {image: x}}}",
+		"containers: {web: {id: 100, from: {image: 'x:y'}}}",
+		"containers: {web: {id: 100, pool: 'a b'}}",
 		"containers: {web: {id: 100, lifecycle: {recreate: perhaps}}}",
 		"defaults: {id: 100}",
 		"profiles: {x: {hostname: y}}",
 		"cluster: {owner: -x}",
-		"templates: {}",
+		"templates: []",
+		"templates: {a: {appliance: debian-13-standard}}",
+		"templates: {a: {storage: local, url: 'ftp://x'}}",
+		"templates: {'a:b': {storage: local}}",
+		"backupJobs: {a: {storage: local}}",
+		"backupJobs: {a: {storage: local, schedule: daily, keep: {dayly: 1}}}",
+		"backupJobs: {a: {storage: local, schedule: daily, select: {ids: [99]}}}",
+		"snapshotPolicies: {}",
 	} {
 		if validate(t, s, []byte(text)) == nil {
 			t.Errorf("accepts %s", text)
@@ -205,6 +213,18 @@ func document(f *schema.Field) string {
 				text += ", node: pve1"
 			}
 			text = "web: {" + text + "}"
+		case name == "templates":
+			if f.Name != "storage" {
+				text += ", storage: local"
+			}
+			text = "debian-13: {" + text + "}"
+		case name == "backupJobs":
+			for _, need := range []string{`schedule: daily`, `storage: local`} {
+				if !strings.HasPrefix(need, f.Name+":") {
+					text += ", " + need
+				}
+			}
+			text = "weekly: {" + text + "}"
 		case name == "profiles":
 			text = "docker: {" + text + "}"
 		case name == "mounts":
@@ -227,7 +247,10 @@ func document(f *schema.Field) string {
 func allowed(err error) bool {
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		ok := false
-		for _, part := range []string{"has no source", "stands without an address", "there is no profile", "size: is missing", "storage: is missing", "means nothing", "clone.id: is missing", "there is no container", "backupTo: is missing"} {
+		for _, part := range []string{
+			"has no source", "stands without an address", "there is no profile", "size: is missing", "storage: is missing", "means nothing", "clone.id: is missing", "there is no container", "backupTo: is missing",
+			"goes with url alone", "checksum: is missing", "select: is missing", "goes with all", "all: selects nothing",
+		} {
 			ok = ok || strings.Contains(line, part)
 		}
 		if !ok {
@@ -271,8 +294,12 @@ func TestGenerated(t *testing.T) {
 
 func TestReferenceNamesEveryField(t *testing.T) {
 	page := schema.Reference()
-	for _, f := range schema.Root().Find("containers").All() {
-		if f.Name != "containers" && !strings.Contains(page, "| `"+f.Name+"` |") {
+	var fields []*schema.Field
+	for _, head := range []string{"containers", "templates", "backupJobs"} {
+		fields = append(fields, schema.Root().Find(head).All()[1:]...)
+	}
+	for _, f := range fields {
+		if !strings.Contains(page, "| `"+f.Name+"` |") {
 			t.Errorf("%s is not in the reference", f.Path)
 		}
 	}
@@ -367,7 +394,7 @@ func TestExplainErrors(t *testing.T) {
 		"snapshots":               spec.ErrLater.Error(),
 		"init.password.age":       spec.ErrLater.Error(),
 		"mounts.hostMount":        spec.ErrLater.Error(),
-		"templates":               spec.ErrLater.Error(),
+		"hostMounts":              spec.ErrLater.Error(),
 	} {
 		text, err := schema.Explain(path, 80)
 		if err == nil || !strings.Contains(err.Error(), want) || text != "" {
