@@ -28,6 +28,7 @@ type State struct {
 	VMs        map[proxmox.VMID]*VM      `yaml:"vms,omitempty"` // virtual machines, which only occupy their ids
 	Volumes    volumes                   `yaml:"volumes,omitempty"`
 	Backups    map[string]*Backup        `yaml:"backups,omitempty"`
+	HA         map[proxmox.VMID]string   `yaml:"ha,omitempty"` // guests under high availability and the state that is requested
 	Pools      map[string]*Pool          `yaml:"pools"`
 	BackupJobs map[string]map[string]any `yaml:"backup-jobs"`
 	Datacenter map[string]any            `yaml:"datacenter"`
@@ -95,6 +96,7 @@ type Template struct {
 	OSType *string `yaml:"ostype"`         // what is detected in it; null: nothing
 	Arch   string  `yaml:"arch,omitempty"` // what is detected in it; empty where a distribution is known: amd64
 	CTime  int64   `yaml:"ctime,omitempty"`
+	OCI    *OCI    `yaml:"oci,omitempty"` // what an OCI image says; nil: it is an ordinary template
 }
 
 // A Container is a container and the text of its config file.
@@ -355,6 +357,9 @@ func (st *State) fill() {
 	fillMap(&st.VMs)
 	fillMap(&st.Volumes)
 	fillMap(&st.Backups)
+	if st.HA == nil {
+		st.HA = map[proxmox.VMID]string{}
+	}
 	fillMap(&st.Pools)
 	fillMap(&st.BackupJobs)
 	fillMap(&st.Datacenter)

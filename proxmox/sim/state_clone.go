@@ -16,12 +16,13 @@ func (st *State) clone() *State {
 	out.Storages = cloneMap(st.Storages, func(s *Storage) {
 		s.Content, s.Nodes = slices.Clone(s.Content), slices.Clone(s.Nodes)
 	})
-	out.Templates = cloneMap(st.Templates, func(t *Template) { t.OSType = copyOf(t.OSType) })
+	out.Templates = cloneMap(st.Templates, func(t *Template) { t.OSType, t.OCI = copyOf(t.OSType), t.OCI.clone() })
 	out.Snippets = slices.Clone(st.Snippets)
 	out.Containers = cloneMap(st.Containers, func(*Container) {})
 	out.VMs = cloneMap(st.VMs, func(*VM) {})
 	out.Volumes = cloneMap(st.Volumes, func(v *Volume) { v.Snapshots = slices.Clone(v.Snapshots) })
 	out.Backups = cloneMap(st.Backups, func(*Backup) {})
+	out.HA = maps.Clone(st.HA)
 	out.Pools = cloneMap(st.Pools, func(p *Pool) { p.VMs, p.Storage = slices.Clone(p.VMs), slices.Clone(p.Storage) })
 	out.BackupJobs = make(map[string]map[string]any, len(st.BackupJobs))
 	for id, job := range st.BackupJobs {
