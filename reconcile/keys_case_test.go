@@ -364,3 +364,20 @@ func (c *keyCase) recreated() {
 		c.Errorf("an existing container changes %s:\n%s", c.row.SpecPath(), p)
 	}
 }
+
+// once shows a change that is made of a stopped container and can never be taken back.
+func (c *keyCase) once() {
+	if p := c.plan(c.load(c.tr.Base, merged(c.tr.With, map[string]any{"state": "any"}))); c.running && (!p.Empty() || c.changes(p)[0].Effect != setting.Refused) {
+		c.Errorf("a running container changes %s:\n%s", c.row.SpecPath(), p)
+	}
+	c.apply(c.with, plan.Policy{})
+	if cfg := c.config(); !c.told(cfg.Current) {
+		c.Errorf("%s=%q, want %q", c.at, cfg.Current[c.at], c.tr.Wire)
+	}
+	c.inSync(c.with)
+	p := c.plan(c.base)
+	c.one(p, setting.Recreate)
+	if !p.Empty() || len(p.Blocked) != 1 {
+		c.Errorf("it is taken back:\n%s", p)
+	}
+}

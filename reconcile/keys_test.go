@@ -49,6 +49,7 @@ type trial struct {
 	Strong   bool           `json:"strong"`
 	Same     bool           `json:"same"`
 	Absent   bool           `json:"absent"`
+	Once     bool           `json:"once"`
 	Kept     bool           `json:"kept"`
 	Shrink   bool           `json:"shrink"`
 	Recreate bool           `json:"recreate"`
@@ -156,6 +157,8 @@ func (tr trial) try(t *testing.T, k pveKey, stem string) {
 			c.inSync(c.with)
 		case tr.Recreate:
 			c.recreated()
+		case tr.Once:
+			c.once()
 		case tr.Root:
 			c.byRoot()
 		default:

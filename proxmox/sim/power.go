@@ -68,6 +68,9 @@ func startContainer(c *call) (any, error) {
 	if !c.sim.st.Cluster.Quorate {
 		return nil, dief("cluster not ready - no quorum?")
 	}
+	if _, managed := c.sim.underHA(c.vmid()); managed {
+		return c.startByHA()
+	}
 	return c.fork("vzstart", c.vmid().String(), func(t *task) error {
 		if err := t.lockGuest(c.vmid()); err != nil {
 			return err
@@ -167,6 +170,12 @@ func stopContainer(c *call) (any, error) {
 	if !c.isRunning() {
 		return nil, dief("CT %d not running", c.vmid())
 	}
+	if _, managed := c.sim.underHA(c.vmid()); managed {
+		if c.on("overrule-shutdown") {
+			return nil, paramError("overrule-shutdown", "Not applicable for HA resources.")
+		}
+		return c.stopByHA()
+	}
 	return c.fork("vzstop", c.vmid().String(), func(t *task) error {
 		if c.on("overrule-shutdown") {
 			t.overruleShutdown()
@@ -214,6 +223,9 @@ const defaultShutdown = 60
 func shutdownContainer(c *call) (any, error) {
 	if !c.isRunning() {
 		return nil, dief("CT %d not running", c.vmid())
+	}
+	if _, managed := c.sim.underHA(c.vmid()); managed {
+		return c.stopByHA()
 	}
 	return c.fork("vzshutdown", c.vmid().String(), func(t *task) error {
 		if err := t.lockGuest(c.vmid()); err != nil {

@@ -30,6 +30,7 @@ type State struct {
 	VMs        map[proxmox.VMID]*VM      `yaml:"vms,omitempty"` // virtual machines, which only occupy their ids
 	Volumes    volumes                   `yaml:"volumes,omitempty"`
 	Backups    map[string]*Backup        `yaml:"backups,omitempty"`
+	HA         map[proxmox.VMID]string   `yaml:"ha,omitempty"` // guests under high availability and the state that is requested
 	Pools      map[string]*Pool          `yaml:"pools"`
 	BackupJobs map[string]map[string]any `yaml:"backup-jobs"`
 	Datacenter map[string]any            `yaml:"datacenter"`
@@ -100,6 +101,7 @@ type Template struct {
 	// Nodes are those that have it, where its storage is one of each node's own; empty: all.
 	Nodes   []string `yaml:"nodes,omitempty"`
 	Content string   `yaml:"content,omitempty"` // what is in the file, in place of all its bytes; its name where empty
+	OCI     *OCI     `yaml:"oci,omitempty"`     // what an OCI image says; nil: it is an ordinary template
 }
 
 // A Container is a container and the text of its config file.
@@ -360,6 +362,9 @@ func (st *State) fill() {
 	fillMap(&st.VMs)
 	fillMap(&st.Volumes)
 	fillMap(&st.Backups)
+	if st.HA == nil {
+		st.HA = map[proxmox.VMID]string{}
+	}
 	fillMap(&st.Pools)
 	fillMap(&st.BackupJobs)
 	fillMap(&st.Datacenter)

@@ -116,6 +116,8 @@ func (l *lane) prepare(ctx context.Context, op plan.Op) (call, error) {
 		return func(ctx context.Context) (proxmox.UPID, error) { return c.MoveVolume(ctx, l.Ref, p) }, err
 	case plan.DestroyVolume:
 		return l.destroyVolume(ctx, op)
+	case plan.MakeTemplate:
+		return func(ctx context.Context) (proxmox.UPID, error) { return c.ConvertToTemplate(ctx, l.Ref) }, nil
 	case plan.Start:
 		return func(ctx context.Context) (proxmox.UPID, error) { return c.Start(ctx, l.Ref) }, nil
 	case plan.Shutdown:
@@ -177,6 +179,8 @@ func kindOf(op plan.Op) journal.Kind {
 		return journal.Migrate
 	case plan.MoveVolume:
 		return journal.Move
+	case plan.MakeTemplate:
+		return journal.Template
 	case plan.Start:
 		return journal.Start
 	case plan.Shutdown:

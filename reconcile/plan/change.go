@@ -106,6 +106,8 @@ func (c *computation) possible(w *spec.Container, edits []edit) []edit {
 			b.Reason, b.Ways = c.cannotAllocate(w, e)
 		case e.kind == editMove:
 			b.Reason, b.Ways = c.cannotHold(w.Node, e.value)
+		case e.kind == editTemplate && c.have.Containers[w.ID].Config.Current["parent"] != "":
+			b.Reason, b.Ways = "a container with snapshots cannot become a template", []string{"delete its snapshots"}
 		}
 		if b.Reason == "" {
 			b.Reason, b.Ways = c.preflightEdit(w, e)

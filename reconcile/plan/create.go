@@ -46,6 +46,8 @@ func (c *computation) create(w *spec.Container, refuse func(string, string, ...s
 		case w.From.Image != "":
 			values[setting.Description.PVE] = c.mark()
 			lane.Steps[0].Cause = adjusted(w)
+		case setting.Template.Or(w.Settings, false):
+			lane.Steps = append(lane.Steps, Step{Op: MakeTemplate{}, Cause: "template: true"})
 		case w.Power == spec.Running:
 			lane.Steps = append(lane.Steps, Step{Op: Start{}, Cause: "state: running"})
 		}
@@ -319,7 +321,7 @@ func createValues(want setting.Record, f setting.Facts) (proxmox.Values, []setti
 			continue
 		}
 		v, ok := row.Want(want[i.Path], nil, f)
-		if !ok {
+		if !ok || i.Path == setting.Template.Path { // made of it afterwards
 			continue
 		}
 		_, written := want[i.Path]

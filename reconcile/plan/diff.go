@@ -24,15 +24,16 @@ type edit struct {
 type editKind int
 
 const (
-	editSet    editKind = iota
-	editDelete          // remove the key
-	editRevert          // drop what is pending
-	editWait            // it is pending as it shall be: nothing to send, a restart is missing
-	editGrow            // grow the volume
-	editAlloc           // set, and Proxmox makes or attaches a volume
-	editNet             // set or delete a network interface
-	editMove            // move the volume to another storage
-	editFree            // destroy a volume that nothing mounts
+	editSet      editKind = iota
+	editDelete            // remove the key
+	editRevert            // drop what is pending
+	editWait              // it is pending as it shall be: nothing to send, a restart is missing
+	editGrow              // grow the volume
+	editAlloc             // set, and Proxmox makes or attaches a volume
+	editNet               // set or delete a network interface
+	editMove              // move the volume to another storage
+	editFree              // destroy a volume that nothing mounts
+	editTemplate          // make the container a template
 )
 
 // A differ compares what a container shall be with what it is and will be once it has stopped.
@@ -91,6 +92,9 @@ func (d *differ) row(row setting.Row) {
 		e.value = row.FormatWire(v)
 		if v == nil || e.value == "" || row.Equal(v, nil) && !row.Info().Fixed && !explicitOff(current) {
 			e.kind = editDelete
+		}
+		if path == setting.Template.Path && v == true {
+			e.kind = editTemplate
 		}
 	}
 	d.add(e)

@@ -89,6 +89,9 @@ type Migrate struct {
 	Timeout time.Duration // of the shutdown
 }
 
+// MakeTemplate turns the stopped container into a template, for good.
+type MakeTemplate struct{}
+
 // Backup backs the container up and keeps the backup.
 type Backup struct{ Storage string }
 
@@ -98,6 +101,7 @@ type RestoreOver struct {
 }
 
 func (Backup) op()           {}
+func (MakeTemplate) op()     {}
 func (RestoreOver) op()      {}
 func (CloneContainer) op()   {}
 func (RestoreContainer) op() {}
@@ -173,3 +177,6 @@ func (o Backup) Verb() string { return "back up to " + o.Storage }
 
 // Verb implements [Op].
 func (o RestoreOver) Verb() string { return "restore the backup over it" }
+
+// Verb implements [Op].
+func (MakeTemplate) Verb() string { return "make it a template" }

@@ -37,7 +37,7 @@ func (p *Live) Privileges(op Op, l Lane) []proxmox.Privileges {
 		n.guest("VM.Config.Options") // of unusedN, not VM.Config.Disk
 	case Start, Shutdown, Reboot:
 		n.guest("VM.PowerMgmt")
-	case DestroyContainer:
+	case DestroyContainer, MakeTemplate:
 		n.guest("VM.Allocate")
 	case Migrate:
 		n.guest("VM.Migrate")

@@ -57,10 +57,10 @@ func (c *computation) finish(w *spec.Container, have *Observed, edits []edit) (r
 	return rest, nil, true
 }
 
-// beforeStart puts steps before the start of a container, or at the end where it is not started.
+// beforeStart puts steps before the start of a container, or before it becomes a template, or at the end.
 func beforeStart(steps, put []Step) []Step {
 	at := len(steps)
-	if i := slices.IndexFunc(steps, func(s Step) bool { _, ok := s.Op.(Start); return ok }); i >= 0 {
+	if i := slices.IndexFunc(steps, func(s Step) bool { return s.Op == Op(Start{}) || s.Op == Op(MakeTemplate{}) }); i >= 0 {
 		at = i
 	}
 	return slices.Insert(steps, at, put...)
