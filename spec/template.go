@@ -216,16 +216,16 @@ func (v *validation) templates() {
 			if from.name == "" || strings.Contains(from.name, ":") {
 				continue
 			}
-			at := strings.Split(from.path, ".")
+			at := setting.Path{Containers.Path, c.Name}.Join(strings.Split(from.path, ".")...)
 			switch t := known[from.name]; {
 			case t == nil:
-				v.fault(c, at, "there is no template %q%s", from.name, didYouMean(from.name, list))
+				v.faultAt(at, "there is no template %q%s", from.name, didYouMean(from.name, list))
 			case t.Image != "" && !from.image:
-				v.fault(c, at, "%s is an OCI image: write from: {image: %s}", t.Name, t.Name)
+				v.faultAt(at, "%s is an OCI image: write from: {image: %s}", t.Name, t.Name)
 			case t.Image == "" && from.image:
-				v.fault(c, at, "%s is no OCI image: write from: {template: %s}", t.Name, t.Name)
+				v.faultAt(at, "%s is no OCI image: write from: {template: %s}", t.Name, t.Name)
 			case len(t.Nodes) > 0 && !contains(t.Nodes, c.Node) && c.Node != "":
-				v.fault(c, at, "template %s is for the nodes %s, and the container is for %s: correct one of them", t.Name, strings.Join(t.Nodes, ", "), c.Node)
+				v.faultAt(at, "template %s is for the nodes %s, and the container is for %s: correct one of them", t.Name, strings.Join(t.Nodes, ", "), c.Node)
 			}
 		}
 	}

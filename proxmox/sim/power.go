@@ -120,7 +120,8 @@ func (s *Sim) start(t *task, g *guest) error {
 	return nil
 }
 
-// startFailure is why a container would not come up: a volume or directory that is not there.
+// startFailure is why a container would not come up: a volume, directory or bridge that is not there. Of a bridge,
+// LXC's network hook says so (pve-container lxcnetaddbr, pve-common Network.pm, veth_create and tap_plug).
 func (s *Sim) startFailure(g *guest) string {
 	for m := range g.conf.mounts() {
 		switch m.kind {
@@ -136,6 +137,18 @@ func (s *Sim) startFailure(g *guest) string {
 			if s.st.Volumes[m.volume] == nil {
 				return fmt.Sprintf("volume '%s' does not exist", m.volume)
 			}
+		}
+	}
+	for _, k := range sortedKeys(g.conf.values) {
+		if !isFamily(k, "net") {
+			continue
+		}
+		net, err := netProps.parse(g.conf.values[k], "")
+		if err != nil || net["bridge"] == "" || net["link_down"] == "1" {
+			continue
+		}
+		if _, err := s.bridgeMTU(g.node, net["bridge"]); err != nil {
+			return strings.TrimSpace(err.Error())
 		}
 	}
 	return ""

@@ -57,7 +57,7 @@ func (c *computation) noBridge(op Op, node string) (why string, ways []string) {
 			if len(known) > 0 {
 				ways = append(ways, "write one of: "+join(slices.Sorted(maps.Keys(known))))
 			}
-			return fmt.Sprintf("bridge %s does not exist on node %s", b, node), ways
+			return fmt.Sprintf("bridge %s does not exist on node %s, or is denied to the token", b, node), ways
 		}
 	}
 	return "", nil

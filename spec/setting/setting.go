@@ -94,7 +94,8 @@ type Row interface {
 	SpecPath() string // where it stands in a spec, below its object: "dns.servers"
 	PVEKey() string   // Proxmox's key or sub-key, "net" for a family; empty where it has none
 	Info() Info       // what a person reads about it
-	// DecodeSpec reads the value as authors write it, as encoding/json decodes it with UseNumber.
+	// DecodeSpec reads the value as authors write it, as encoding/json decodes it with UseNumber. ok is false
+	// after a fault; value is then what could be read of a mapping all the same, and nil of anything else.
 	DecodeSpec(in any, at Path, report Report) (value any, ok bool)
 	// EncodeSpec is the inverse: what an author would write.
 	EncodeSpec(value any) any

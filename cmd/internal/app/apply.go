@@ -74,6 +74,9 @@ func apply(cmd *cobra.Command, s *Streams, o applyOptions, path string) error {
 		return err
 	}
 	source, err := sourceOf(cmd, s, path)
+	if err == nil && source.want != nil {
+		err = checkConsent(source.want, o.policy)
+	}
 	if err != nil {
 		return err
 	}
@@ -121,10 +124,10 @@ type source struct {
 func sourceOf(cmd *cobra.Command, s *Streams, path string) (source, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return source{}, fmt.Errorf("read spec or saved plan: %w", err)
+		return source{}, fmt.Errorf("read spec or saved plan: %w%s", err, bareSandbox(cmd, path))
 	}
 	if info.IsDir() || !isSaved(path) {
-		want, err := loadSpec(s, path)
+		want, err := specOf(cmd, s, path)
 		return source{want: want, rev: revisionOf(path)}, err
 	}
 	for _, name := range policyFlagNames() {

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -51,6 +52,9 @@ func examine(cmd *cobra.Command, s *Streams, o doctorOptions) error {
 	if err != nil {
 		return err
 	}
+	if o.container != 0 && !o.task {
+		return errors.New("--container goes with --task: it names the container to take a snapshot of")
+	}
 	c, err := s.settings(cmd)
 	if c == nil {
 		return err
@@ -61,7 +65,7 @@ func examine(cmd *cobra.Command, s *Streams, o doctorOptions) error {
 		r.Findings = []doctor.Finding{{Level: doctor.Failed, Area: "settings", Text: err.Error()}}
 	} else {
 		defer ses.close()
-		r.Target = ses.target
+		r.Target = ses.shown
 		ctx := cmd.Context()
 		d := doctor.Doctor{Transport: ses.transport, Now: time.Now}
 		r.Findings = d.Examine(ctx)

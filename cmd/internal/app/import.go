@@ -133,7 +133,7 @@ func (o importOptions) sources(cmd *cobra.Command, s *Streams, args []string) ([
 	ids, err := vmids(args)
 	switch {
 	case err != nil:
-		return nil, none, err
+		return nil, none, fmt.Errorf("%w%s", err, bareSandbox(cmd, args...))
 	case len(ids) == 0 && !o.all:
 		return nil, none, errors.New("no container is named: write VMIDs, or --all (tend import --help)")
 	case len(ids) > 0 && o.all:

@@ -76,7 +76,10 @@ func showPlan(cmd *cobra.Command, s *Streams, o planOptions, path string) error 
 		return fmt.Errorf("--out %s: apply would take it for a spec; give it another ending, as in %s",
 			o.out, strings.TrimSuffix(o.out, filepath.Ext(o.out))+".plan")
 	}
-	want, err := loadSpec(s, path)
+	want, err := specOf(cmd, s, path)
+	if err == nil {
+		err = checkConsent(want, o.policy)
+	}
 	if err != nil {
 		return err
 	}
@@ -95,7 +98,7 @@ func showPlan(cmd *cobra.Command, s *Streams, o planOptions, path string) error 
 		return err
 	}
 	if o.out != "" {
-		if err := savePlan(s, run, shown.Spec, o.out); err != nil {
+		if err := savePlan(cmd, s, run, shown.Spec, o.out); err != nil {
 			return err
 		}
 	}
@@ -106,7 +109,7 @@ func showPlan(cmd *cobra.Command, s *Streams, o planOptions, path string) error 
 func (ses *session) reconciler(p plan.Policy) *reconcile.Reconciler {
 	p.Now = time.Now()
 	return &reconcile.Reconciler{
-		Client: ses.client, Policy: p, Log: ses.log,
+		Client: ses.client, Target: ses.target, Policy: p, Log: ses.log,
 		Observer: func() *live.Observer { return &live.Observer{Client: ses.client, Shown: true} },
 	}
 }
@@ -118,7 +121,7 @@ func isSaved(name string) bool {
 }
 
 // savePlan writes a plan to a file that only its owner may read: it holds the whole spec.
-func savePlan(s *Streams, run *reconcile.Run, rev view.Revision, file string) error {
+func savePlan(cmd *cobra.Command, s *Streams, run *reconcile.Run, rev view.Revision, file string) error {
 	saved, err := run.Save(rev.String())
 	if err != nil {
 		return err
@@ -130,5 +133,5 @@ func savePlan(s *Streams, run *reconcile.Run, rev view.Revision, file string) er
 	if err := os.WriteFile(file, append(text, '\n'), 0o600); err != nil {
 		return fmt.Errorf("save plan: %w", err)
 	}
-	return view.Saved(s.Err, s.errStyle(), file)
+	return view.Saved(s.Err, s.errStyle(), append(append([]string{"tend", "apply"}, connectedBy(cmd)...), file))
 }

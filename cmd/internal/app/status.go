@@ -43,7 +43,7 @@ func showStatus(cmd *cobra.Command, s *Streams, output, path string) error {
 	if err != nil {
 		return err
 	}
-	want, err := loadSpec(s, path)
+	want, err := specOf(cmd, s, path)
 	if err != nil {
 		return err
 	}

@@ -188,24 +188,11 @@ func laneJSON(l plan.Lane) containerJSON {
 }
 
 func changeOf(ch setting.Change) changeJSON {
+	old, new := ch.Shown()
 	return changeJSON{
-		Path: ch.Row.Info().Path, Identity: ch.Identity, Label: ch.Label(),
-		Old: specValue(ch.Row, ch.Old), New: specValue(ch.Row, ch.New),
+		Path: ch.Row.Info().Path, Identity: ch.Identity, Label: ch.Label(), Old: old, New: new,
 		Effect: ch.Effect.String(), Root: ch.Access.Root, Reason: ch.Access.Reason, Note: ch.Note,
 	}
-}
-
-// specValue is a value as an author would write it; null where there is none.
-func specValue(r setting.Row, v any) any {
-	if v == nil {
-		return nil
-	}
-	if fam, ok := r.(*setting.Family); ok {
-		if member, ok := v.(setting.Record); ok {
-			return fam.Member.Encode(member)
-		}
-	}
-	return r.EncodeSpec(v)
 }
 
 func blockedOf(b plan.Blocked) blockedJSON {

@@ -3,6 +3,7 @@ package view
 import (
 	"errors"
 	"io"
+	"regexp"
 	"strings"
 
 	"github.com/felhom/tend/cmd/internal/config"
@@ -107,9 +108,23 @@ func Raw(w io.Writer, text []byte) error {
 	return err
 }
 
-// Saved says where a plan was saved.
-func Saved(w io.Writer, s Style, file string) error {
+// Saved says that a plan was saved, and which command carries it out.
+func Saved(w io.Writer, s Style, command []string) error {
 	out := &printer{w: w}
-	out.line("%s", s.paint(dim, "Saved: tend apply "+Clean(file)+" carries it out, as long as the containers are as they were."))
+	words := make([]string, len(command))
+	for i, word := range command {
+		words[i] = shellWord(Clean(word))
+	}
+	out.line("%s", s.paint(dim, "Saved: "+strings.Join(words, " ")+" carries it out, as long as the containers are as they were."))
 	return out.err
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
+
+// shellWord is a word as it is typed into a shell.
+func shellWord(s string) string {
+	if plainWord.MatchString(s) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
