@@ -138,7 +138,7 @@ func (l *lane) create(ctx context.Context, op plan.CreateContainer) (call, error
 	p := proxmox.CreateParams{ID: l.Ref.ID, Template: op.Template, Pool: op.Pool, Values: op.Values, SSHKeys: op.SSHKeys}
 	if !op.Password.IsZero() {
 		if l.run.Secrets == nil {
-			return nil, errors.New("read the password: secrets cannot be read here")
+			return nil, errors.New("secrets cannot be read here")
 		}
 		var err error
 		if p.Password, err = l.run.Secrets(ctx, op.Password); err != nil {

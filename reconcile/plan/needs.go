@@ -43,7 +43,7 @@ func (p *Plan) Needs(have *Live) Needs {
 		}
 		for _, s := range l.Steps {
 			switch op := s.Op.(type) {
-			case Start, Shutdown, Reboot: // whether that is HA's business
+			case Start, Shutdown, Reboot, DestroyContainer, RestoreOver: // whether that is HA's business
 				n.Guests = n.Guests || have.HA == nil
 			case Migrate:
 				n.Guests = n.Guests || have.HA == nil

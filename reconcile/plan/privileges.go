@@ -292,7 +292,13 @@ func grants(list []proxmox.Privileges) []Grant {
 	}
 	var out []Grant
 	for _, path := range slices.Sorted(maps.Keys(by)) {
-		out = append(out, Grant{path, slices.Sorted(maps.Keys(by[path]))})
+		g := Grant{path, slices.Sorted(maps.Keys(by[path]))}
+		covered := func(above Grant) bool {
+			return strings.HasPrefix(path, above.Path+"/") && slices.Equal(above.Privileges, g.Privileges)
+		}
+		if !slices.ContainsFunc(out, covered) { // what is given on a path reaches down
+			out = append(out, g)
+		}
 	}
 	return out
 }

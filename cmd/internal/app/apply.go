@@ -15,7 +15,6 @@ import (
 
 	"github.com/felhom/tend/cmd/internal/config"
 	"github.com/felhom/tend/cmd/internal/view"
-	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/reconcile"
 	"github.com/felhom/tend/reconcile/execute"
 	"github.com/felhom/tend/reconcile/journal"
@@ -110,7 +109,7 @@ func apply(cmd *cobra.Command, s *Streams, o applyOptions, path string) error {
 	if err != nil {
 		return err
 	}
-	a := application{Streams: s, options: o, run: run, in: in, progress: progress, write: write}
+	a := application{Streams: s, options: o, run: run, in: in, progress: progress, secrets: r.Executor.Secrets, write: write}
 	return a.carryOut(view.Plan{Plan: p, Spec: source.rev})
 }
 
@@ -171,6 +170,7 @@ type application struct {
 	run      *reconcile.Run
 	in       *interrupts
 	progress *view.Progress
+	secrets  secretSource
 	write    func(textual) error
 }
 
@@ -188,6 +188,9 @@ func (a application) carryOut(p view.Plan) error {
 			}
 		}
 		return exitFor(p.Status())
+	}
+	if err := checkPasswords(a.in.ctx, a.secrets, p.Plan); err != nil {
+		return err
 	}
 	if err := a.confirm(); err != nil {
 		return err
@@ -233,23 +236,4 @@ func (a application) confirm() error {
 		return err
 	}
 	return exit(exitPending)
-}
-
-// secretsOf finds the secrets that a spec refers to: files, from the working folder where they have no absolute
-// path, and variables of the environment.
-func secretsOf(s *Streams) func(context.Context, spec.SecretRef) (proxmox.Secret, error) {
-	return func(_ context.Context, ref spec.SecretRef) (proxmox.Secret, error) {
-		if ref.Env != "" {
-			v := s.Env(ref.Env)
-			if v == "" {
-				return proxmox.Secret{}, fmt.Errorf("read the password: the variable %s is not set", ref.Env)
-			}
-			return proxmox.NewSecret(v), nil
-		}
-		text, err := os.ReadFile(ref.File)
-		if err != nil {
-			return proxmox.Secret{}, fmt.Errorf("read the password: %w", err)
-		}
-		return proxmox.NewSecret(strings.TrimRight(string(text), "\r\n")), nil
-	}
 }
