@@ -30,11 +30,7 @@ func TestSources(t *testing.T) {
   + swap 0 MiB · online
   + rootfs 1 GiB on local-btrfs · online
   + env A · online
-<<<<<<< HEAD
   1. create from local:vztmpl/debian-13-lab_13.1-1_amd64.tar.zst: cores="1" description="Not finished yet: tend starts it once it is as the spec says. Owner: tend" env=A hostname="web" memory="256" ` +
-=======
-  1. create from local:vztmpl/debian-13-lab_13.1-1_amd64.tar.zst: cores="1" description="Not finished yet: tend starts it once it is as the spec says. Owner: tend" env="A=1" hostname="web" memory="256" ` +
->>>>>>> main
 			`rootfs="local-btrfs:1" swap="0" tags="tend" unprivileged="1" (then put right as the spec says, and started)
 0 in sync
 `,
