@@ -28,23 +28,41 @@ func TestPrivileges(t *testing.T) {
 		}}, "VM.Allocate on /vms/101 · VM.Config.CPU on /vms/101 · VM.Config.Network on /vms/101 · SDN.Use on /sdn/zones/localnetwork/vmbr1/5 · " +
 			"SDN.Use on /sdn/zones/localnetwork/vmbr1/7 · VM.Config.Disk on /vms/101 · Datastore.AllocateSpace on /storage/tank · " +
 			"VM.Config.Options on /vms/101 · Sys.Modify on / · Datastore.Audit or Datastore.AllocateSpace or Datastore.Allocate on /storage/local"},
-		{"set", plan.SetConfig{Set: proxmox.Values{"memory": "512"}, Delete: []string{"cpulimit"}, Revert: []string{"nameserver"}},
-			"VM.Config.CPU on /vms/101 · VM.Config.Network on /vms/101 · VM.Config.Memory on /vms/101"},
-		{"features alone need the gate of the call, too", plan.SetConfig{Set: proxmox.Values{"features": "nesting=1"}},
-			"VM.Allocate on /vms/101 · VM.Config.Disk or VM.Config.CPU or VM.Config.Memory or VM.Config.Network or VM.Config.Options on /vms/101"},
-		{"another bridge needs the old one, too", plan.SetConfig{Set: proxmox.Values{"net0": "name=eth0,bridge=vmbr1"}},
-			"VM.Config.Network on /vms/101 · SDN.Use on /sdn/zones/localnetwork/vmbr0/10 · SDN.Use on /sdn/zones/localnetwork/vmbr1"},
+		{
+			"set",
+			plan.SetConfig{Set: proxmox.Values{"memory": "512"}, Delete: []string{"cpulimit"}, Revert: []string{"nameserver"}},
+			"VM.Config.CPU on /vms/101 · VM.Config.Network on /vms/101 · VM.Config.Memory on /vms/101",
+		},
+		{
+			"features alone need the gate of the call, too",
+			plan.SetConfig{Set: proxmox.Values{"features": "nesting=1"}},
+			"VM.Allocate on /vms/101 · VM.Config.Disk or VM.Config.CPU or VM.Config.Memory or VM.Config.Network or VM.Config.Options on /vms/101",
+		},
+		{
+			"another bridge needs the old one, too",
+			plan.SetConfig{Set: proxmox.Values{"net0": "name=eth0,bridge=vmbr1"}},
+			"VM.Config.Network on /vms/101 · SDN.Use on /sdn/zones/localnetwork/vmbr0/10 · SDN.Use on /sdn/zones/localnetwork/vmbr1",
+		},
 		{"options of a mount", plan.SetConfig{Set: proxmox.Values{"mp1": "tank:subvol-101-disk-1,mp=/y,ro=1"}}, "VM.Config.Disk on /vms/101"},
 		{"new volume", plan.SetConfig{Set: proxmox.Values{"mp1": "fast:2.5,mp=/y"}}, "VM.Config.Disk on /vms/101 · Datastore.AllocateSpace on /storage/fast"},
 		{"grow", plan.Resize{Disk: "rootfs"}, "VM.Config.Disk on /vms/101 · VM.Config.Options on /vms/101 · Datastore.AllocateSpace on /storage/tank"},
 		{"free", plan.DestroyVolume{Volume: "tank:subvol-101-disk-3"}, "VM.Config.Options on /vms/101"},
-		{"clone", plan.CloneContainer{Source: proxmox.Ref{ID: 300}},
-			"VM.Clone on /vms/300 · VM.Allocate on /vms/101 · SDN.Use on /sdn/zones/localnetwork/vmbr2 · Datastore.AllocateSpace on /storage/tank"},
-		{"restore of another's backup", plan.RestoreContainer{Archive: "pbs:backup/vzdump-lxc-300-2026_11_01-02_30_00.tar.zst", Storage: "tank"},
-			"VM.Allocate on /vms/101 · Datastore.AllocateSpace on /storage/tank · Datastore.AllocateSpace or Datastore.Allocate on /storage/pbs · VM.Backup on /vms/300"},
-		{"restore over", plan.RestoreOver{Values: proxmox.Values{"rootfs": "tank:4", "unprivileged": "0"}},
+		{
+			"clone",
+			plan.CloneContainer{Source: proxmox.Ref{ID: 300}},
+			"VM.Clone on /vms/300 · VM.Allocate on /vms/101 · SDN.Use on /sdn/zones/localnetwork/vmbr2 · Datastore.AllocateSpace on /storage/tank",
+		},
+		{
+			"restore of another's backup",
+			plan.RestoreContainer{Archive: "pbs:backup/vzdump-lxc-300-2026_11_01-02_30_00.tar.zst", Storage: "tank"},
+			"VM.Allocate on /vms/101 · Datastore.AllocateSpace on /storage/tank · Datastore.AllocateSpace or Datastore.Allocate on /storage/pbs · VM.Backup on /vms/300",
+		},
+		{
+			"restore over",
+			plan.RestoreOver{Values: proxmox.Values{"rootfs": "tank:4", "unprivileged": "0"}},
 			"VM.Allocate on /vms/101 · VM.Backup on /vms/101 · VM.Config.Disk on /vms/101 · Datastore.AllocateSpace on /storage/tank · " +
-				"VM.Config.Options on /vms/101 · SDN.Use on /sdn/zones/localnetwork/vmbr0/10 · Sys.Modify on /"},
+				"VM.Config.Options on /vms/101 · SDN.Use on /sdn/zones/localnetwork/vmbr0/10 · Sys.Modify on /",
+		},
 		{"migrate", plan.Migrate{Target: "pve2"}, "VM.Migrate on /vms/101"},
 		{"power", plan.Reboot{}, "VM.PowerMgmt on /vms/101"},
 	} {
