@@ -3,7 +3,6 @@ package app
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,28 +10,18 @@ import (
 	"github.com/felhom/tend/cmd/internal/view"
 )
 
-// revisionOf says which spec stands at a path: the commit that is checked out there, or a hash of the files where
-// they are in no repository. It is told to people only and never decides anything, so that what cannot be found
-// out is left empty.
+// revisionOf says which spec stands at a path: the commit that is checked out there, and whether the files are other
+// ones by now, or a hash of the files where they are in no repository that can be read. It is told to people only and
+// never decides anything, so that what cannot be found out is left empty.
 func revisionOf(path string) view.Revision {
 	if r, ok := commitOf(path); ok {
 		return r
 	}
 	sum := sha256.New()
-	err := filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case d.IsDir() && strings.HasPrefix(d.Name(), ".") && name != path:
-			return fs.SkipDir
-		case d.IsDir() || name != path && filepath.Ext(name) != ".yaml" && filepath.Ext(name) != ".yml":
-			return nil
-		}
-		text, err := os.ReadFile(name)
-		rel, _ := filepath.Rel(path, name)
-		sum.Write([]byte(rel + "\x00"))
-		sum.Write(text)
-		return err
+	err := walkSpec(path, func(name string, content []byte) error {
+		sum.Write([]byte(name + "\x00"))
+		sum.Write(content)
+		return nil
 	})
 	if err != nil {
 		return view.Revision{}
@@ -44,18 +33,28 @@ const shortHash = 7
 
 // commitOf reads the commit that is checked out around a path (gitrepository-layout).
 func commitOf(path string) (view.Revision, bool) {
-	dir, err := filepath.Abs(path)
+	path, err := filepath.Abs(path)
 	if err != nil {
 		return view.Revision{}, false
 	}
-	for ; ; dir = filepath.Dir(dir) {
+	for dir := path; ; dir = filepath.Dir(dir) {
 		if git, ok := gitDir(filepath.Join(dir, ".git")); ok {
-			return head(git)
+			return repository{root: dir, git: git, common: commonDir(git)}.revision(path)
 		}
 		if dir == filepath.Dir(dir) {
 			return view.Revision{}, false
 		}
 	}
+}
+
+// revision is that of the files at a path below the root.
+func (r repository) revision(path string) (view.Revision, bool) {
+	hash, branch := r.head()
+	if len(hash) < shortHash {
+		return view.Revision{}, false
+	}
+	changed, err := r.changed(hash, path)
+	return view.Revision{Hash: hash[:shortHash], Branch: branch, Changed: changed}, err == nil
 }
 
 // gitDir is the repository's folder: .git itself, or the one that a file .git names in a linked work tree.
@@ -74,30 +73,33 @@ func gitDir(path string) (string, bool) {
 	return text, ok
 }
 
-func head(git string) (view.Revision, bool) {
-	ref, symbolic := strings.CutPrefix(readLine(filepath.Join(git, "HEAD")), "ref: ")
-	hash, branch := ref, ""
-	if symbolic {
-		branch, hash = strings.TrimPrefix(ref, "refs/heads/"), resolve(git, ref)
+// head is the commit that is checked out, and its branch.
+func (r repository) head() (hash, branch string) {
+	ref, symbolic := strings.CutPrefix(readLine(filepath.Join(r.git, "HEAD")), "ref: ")
+	if !symbolic {
+		return ref, ""
 	}
-	if len(hash) < shortHash {
-		return view.Revision{}, false
-	}
-	return view.Revision{Hash: hash[:shortHash], Branch: branch}, true
+	return r.resolve(ref), strings.TrimPrefix(ref, "refs/heads/")
 }
 
-// resolve finds the commit of a branch, loose or packed, in the repository that a linked work tree belongs to.
-func resolve(git, ref string) string {
-	if common := readLine(filepath.Join(git, "commondir")); common != "" {
-		if !filepath.IsAbs(common) {
-			common = filepath.Join(git, common)
-		}
-		git = common
+// commonDir is the folder of git of the repository that a linked work tree belongs to.
+func commonDir(git string) string {
+	common := readLine(filepath.Join(git, "commondir"))
+	switch {
+	case common == "":
+		return git
+	case filepath.IsAbs(common):
+		return common
 	}
-	if hash := readLine(filepath.Join(git, filepath.FromSlash(ref))); hash != "" {
+	return filepath.Join(git, common)
+}
+
+// resolve finds the commit of a branch, loose or packed.
+func (r repository) resolve(ref string) string {
+	if hash := readLine(filepath.Join(r.common, filepath.FromSlash(ref))); hash != "" {
 		return hash
 	}
-	packed, _ := os.ReadFile(filepath.Join(git, "packed-refs"))
+	packed, _ := os.ReadFile(filepath.Join(r.common, "packed-refs"))
 	for line := range strings.Lines(string(packed)) {
 		if hash, name, ok := strings.Cut(strings.TrimSpace(line), " "); ok && name == ref {
 			return hash

@@ -18,14 +18,20 @@ import (
 type Revision struct {
 	Hash   string `json:"hash,omitempty"`   // of the commit, or of the files where they are in no repository
 	Branch string `json:"branch,omitempty"` // empty outside of a repository and where no branch is checked out
+	// Changed says that the files are not as in the commit.
+	Changed bool `json:"changed,omitempty"`
 }
 
-// String is "4f2c91e (main)".
+// String is "4f2c91e (main)", or "4f2c91e+changes (main)".
 func (r Revision) String() string {
-	if r.Branch == "" {
-		return r.Hash
+	text := r.Hash
+	if r.Changed {
+		text += "+changes"
 	}
-	return r.Hash + " (" + r.Branch + ")"
+	if r.Branch != "" {
+		text += " (" + r.Branch + ")"
+	}
+	return text
 }
 
 // A Plan is a plan and the revision of its spec.
