@@ -149,7 +149,7 @@ func (c *computation) powerless(w *spec.Container, id proxmox.VMID, due string) 
 func (c *computation) preflight() {
 	var kept []Lane
 	for _, l := range c.plan.Lanes {
-		if l.Action == Change && !l.whole() {
+		if l.Kind != ContainerKind || l.Action == Change && !l.whole() {
 			kept = append(kept, l)
 			continue
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/proxmox/property"
+	"github.com/felhom/tend/spec"
 	"github.com/felhom/tend/spec/setting"
 )
 
@@ -50,8 +51,47 @@ func (p *Live) Privileges(op Op, l Lane) []proxmox.Privileges {
 		n.restore(op)
 	case RestoreOver:
 		n.restoreOver(op)
+	default:
+		n.cluster(op, l.Ref.Node)
 	}
 	return n.list
+}
+
+// cluster is for operations on what is not a container itself: pve-manager API2/Pool.pm, API2/Backup.pm and
+// API2/Nodes.pm, apl_download; pve-storage API2/Storage/Status.pm.
+func (n *needs) cluster(op Op, node string) {
+	jobs := func(storages ...string) {
+		n.on("/", "Sys.Modify")
+		for _, s := range storages {
+			if s != "" {
+				n.on("/storage/"+s, "Datastore.Allocate")
+			}
+		}
+	}
+	switch op := op.(type) {
+	case JoinPool:
+		n.on("/pool/"+op.Pool, "Pool.Allocate")
+		n.on(guestPath(n.id), "VM.Allocate", "Permissions.Modify")
+	case LeavePool:
+		n.on("/pool/"+op.Pool, "Pool.Allocate")
+		n.on(guestPath(n.id), "VM.Allocate", "Permissions.Modify")
+	case CreateJob:
+		jobs(op.Values[spec.JobStorage.PVE])
+	case UpdateJob:
+		jobs(op.Set[spec.JobStorage.PVE])
+	case DeleteJob:
+		jobs()
+	case DownloadAppliance:
+		n.on("/storage/"+op.Storage, "Datastore.AllocateTemplate")
+	case DownloadURL:
+		n.on("/storage/"+op.Storage, "Datastore.AllocateTemplate")
+		if p := n.live.Permissions; !p.Allows("/", "Sys.Audit") || !p.Allows("/", "Sys.Modify") { // which are as good
+			n.on("/nodes/"+node, "Sys.AccessNetwork")
+		}
+	case PullImage:
+		n.on("/storage/"+op.Storage, "Datastore.AllocateTemplate")
+		n.on("/nodes/"+node, "Sys.AccessNetwork")
+	}
 }
 
 // needs collects privileges, each once.
@@ -59,6 +99,7 @@ type needs struct {
 	live *Live
 	id   proxmox.VMID
 	base proxmox.Values // the configuration before
+	pool string         // that a container is made in, on which its privileges may be
 	list []proxmox.Privileges
 }
 
@@ -69,7 +110,13 @@ func (n *needs) on(path string, anyOf ...string) {
 	}
 }
 
-func (n *needs) guest(privilege string) { n.on(guestPath(n.id), privilege) }
+// guest asks for a privilege on the container. Of one that is made in a pool, that of the pool is as good
+// (pve-access-control RPCEnvironment.pm, check_vm_perm).
+func (n *needs) guest(privilege string) {
+	if n.pool == "" || !n.live.Permissions.Allows("/pool/"+n.pool, privilege) {
+		n.on(guestPath(n.id), privilege)
+	}
+}
 
 func (n *needs) allocate(storage string) {
 	if storage != "" {
@@ -98,6 +145,7 @@ func storageOf(text string) string {
 
 // create is pve-container API2/LXC.pm, create_vm.
 func (n *needs) create(op CreateContainer) {
+	n.pool = op.Pool
 	n.guest("VM.Allocate")
 	n.values(op.Values)
 	if op.Values[setting.Unprivileged.PVE] == "0" {
@@ -189,6 +237,7 @@ func (n *needs) bridge(text string) {
 // clone is pve-container API2/LXC.pm, clone_vm. The owner's tag, which follows, is a call of its own.
 func (n *needs) clone(op CloneContainer) {
 	n.on(guestPath(op.Source.ID), "VM.Clone")
+	n.pool = op.Pool
 	n.guest("VM.Allocate")
 	n.allocate(op.Storage)
 	source := n.live.Containers[op.Source.ID]
@@ -208,6 +257,7 @@ func (n *needs) clone(op CloneContainer) {
 
 // restore is a create from a backup.
 func (n *needs) restore(op RestoreContainer) {
+	n.pool = op.Pool
 	n.guest("VM.Allocate")
 	n.values(op.Values)
 	n.allocate(cmp.Or(op.Storage, "local"))

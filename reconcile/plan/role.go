@@ -2,6 +2,8 @@ package plan
 
 import (
 	"cmp"
+	"maps"
+	"slices"
 
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/spec"
@@ -25,11 +27,44 @@ func Role(want *spec.State) []Grant {
 	for _, w := range want.Containers {
 		l := Lane{Ref: proxmox.Ref{Node: w.Node, ID: w.ID}}
 		list = append(list, proxmox.Privileges{Path: guestPath(w.ID), AnyOf: []string{"VM.Audit"}})
+		if w.Pool != nil && *w.Pool != "" {
+			list = append(list, proxmox.Privileges{Path: "/pool/" + *w.Pool, AnyOf: []string{"Pool.Audit"}})
+		}
 		for _, op := range c.everything(w, len(nodes) > 1) {
 			list = append(list, c.have.Privileges(op, l)...)
 		}
 	}
-	return grants(list)
+	return grants(append(list, c.besides(nodes)...))
+}
+
+// besides is what templates and backup jobs need, and to see them.
+func (c *computation) besides(nodes map[string]bool) []proxmox.Privileges {
+	var list []proxmox.Privileges
+	for _, t := range c.want.Templates {
+		var op Op = DownloadAppliance{Storage: t.Storage}
+		switch {
+		case t.URL != "":
+			op = DownloadURL{Storage: t.Storage}
+		case t.Image != "":
+			op = PullImage{Storage: t.Storage}
+		}
+		list = append(list, proxmox.Privileges{Path: "/storage/" + t.Storage, AnyOf: []string{"Datastore.Audit", "Datastore.AllocateSpace"}})
+		on := t.Nodes
+		if len(on) == 0 {
+			on = slices.Sorted(maps.Keys(nodes))
+		}
+		for _, node := range on {
+			list = append(list, c.have.Privileges(op, Lane{Kind: TemplateKind, Ref: proxmox.Ref{Node: node}})...)
+		}
+	}
+	if c.want.ManagesJobs {
+		list = append(list, proxmox.Privileges{Path: "/", AnyOf: []string{"Sys.Audit"}})
+	}
+	for _, j := range c.want.Jobs {
+		op := CreateJob{Values: proxmox.Values{spec.JobStorage.PVE: spec.JobStorage.Or(j.Settings, "")}}
+		list = append(list, c.have.Privileges(op, Lane{Kind: JobKind, Name: j.Name})...)
+	}
+	return list
 }
 
 // everything is all that may be done to a container that the spec declares.
@@ -60,6 +95,12 @@ func (c *computation) everything(w *spec.Container, movable bool) []Op {
 		ops = append(ops, RestoreContainer{Archive: w.From.Backup, Storage: root, Values: values})
 	case !w.From.IsZero():
 		ops = append(ops, CreateContainer{Template: cmp.Or(w.From.Template, w.From.Image), Values: values})
+	}
+	if setting.Template.Or(w.Settings, false) {
+		ops = append(ops, MakeTemplate{})
+	}
+	if w.Pool != nil && *w.Pool != "" {
+		ops = append(ops, JoinPool{Pool: *w.Pool})
 	}
 	if w.Lifecycle.AllowRecreate {
 		ops = append(ops, Backup{Storage: w.Lifecycle.BackupTo}, RestoreOver{})

@@ -118,11 +118,13 @@ func (c *copier) config(ctx context.Context, ref proxmox.Ref) (string, error) {
 	current := section{values: now.Values, raw: now.Raw}
 	var b strings.Builder
 	b.WriteString(current.text())
-	pending := section{values: both.Pending, deleted: slices.Sorted(maps.Keys(both.Deleted))}
-	if len(both.Pending)+len(both.Deleted) > 0 {
-		b.WriteString("\n[pve:pending]\n" + pending.text())
-	}
 	c.note(ref, now.Values, both.Pending)
+	if len(both.Deleted) > 0 {
+		both.Pending["delete"] = strings.Join(slices.Sorted(maps.Keys(both.Deleted)), ",")
+	}
+	if len(both.Pending) > 0 {
+		b.WriteString("\n[pve:pending]\n" + section{values: both.Pending}.text())
+	}
 	if now.Values["parent"] == "" {
 		return b.String(), nil
 	}
@@ -189,9 +191,8 @@ func (c *copier) taken(ctx context.Context) error {
 
 // A section is a part of a config file that is to be written.
 type section struct {
-	values  proxmox.Values
-	raw     []proxmox.RawLine
-	deleted []string
+	values proxmox.Values // of the pending one, "delete" is a key, too
+	raw    []proxmox.RawLine
 }
 
 // text is the section as Proxmox writes it (pve-container LXC/Config.pm, write_pct_config).
@@ -206,9 +207,6 @@ func (s section) text() string {
 		if key != "description" && key != "env" && key != "digest" {
 			fmt.Fprintf(&b, "%s: %s\n", key, s.values[key])
 		}
-	}
-	if len(s.deleted) > 0 {
-		b.WriteString("delete: " + strings.Join(s.deleted, ",") + "\n")
 	}
 	if env := s.values["env"]; env != "" {
 		for v := range strings.SplitSeq(env, "\x00") {

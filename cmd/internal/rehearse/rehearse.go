@@ -111,7 +111,7 @@ func (c *Copy) Rehearse(ctx context.Context, want *spec.State, o Options) (*Repo
 		return nil, fmt.Errorf("rehearse on the copy: %w", err)
 	}
 	report := &Report{Plan: p, Outcome: outcome, Unsure: slices.Concat(c.Unsure, c.doubts(outcome, have))}
-	for _, container := range outcome.Containers {
+	for _, container := range outcome.All() {
 		f := c.forecast(container, want, have)
 		if f.State != reconcile.Unchanged || f.Err != nil {
 			report.Containers = append(report.Containers, f)
@@ -123,6 +123,9 @@ func (c *Copy) Rehearse(ctx context.Context, want *spec.State, o Options) (*Repo
 
 func (c *Copy) forecast(container reconcile.Container, want *spec.State, have *plan.Live) Forecast {
 	f := Forecast{Container: container, Class: ClassOf(container.Err)}
+	if container.Kind != plan.ContainerKind {
+		return f
+	}
 	running := false
 	if o := have.Containers[container.Ref.ID]; o != nil {
 		running = o.Running
@@ -154,7 +157,7 @@ func (c *Copy) hint(ctx context.Context, client *proxmox.Client, r *Report) {
 			continue // a hint is no more than that
 		}
 		for _, s := range list {
-			if l := r.Plan.Lane(f.Ref.ID); s.Active && s.Avail < roomy && l != nil && uses(*l, s.Name) {
+			if l := r.Plan.Of(f.Subject()); s.Active && s.Avail < roomy && l != nil && uses(*l, s.Name) {
 				r.Containers[i].Hint = fmt.Sprintf("storage %s has only %s free", s.Name, readable(s.Avail))
 			}
 		}

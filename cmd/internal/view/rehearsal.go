@@ -10,6 +10,7 @@ import (
 	"github.com/felhom/tend/cmd/internal/rehearse"
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/reconcile"
+	"github.com/felhom/tend/reconcile/plan"
 )
 
 // A Rehearsal is what a rehearsal showed.
@@ -47,7 +48,7 @@ func (r Rehearsal) Text(w io.Writer, s Style) error {
 		out.line("%s", s.paint(bold, "Rehearsed on a copy; nothing was changed:"))
 		name := 0
 		for _, f := range r.Containers {
-			name = max(name, cells(fmt.Sprintf("%d %s", f.Ref.ID, Clean(f.Name))))
+			name = max(name, cells(forecast{f}.title()))
 		}
 		name = min(name, s.width()/2)
 		for _, f := range r.forecasts() {
@@ -93,7 +94,13 @@ func (r Rehearsal) Summary() string {
 	}
 	var parts []string
 	for s := reconcile.Created; s <= reconcile.Failed; s++ {
-		if n := r.Outcome.Count(s); n > 0 {
+		n := 0
+		for _, f := range r.Containers {
+			if f.State == s {
+				n++
+			}
+		}
+		if n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, s))
 		}
 	}
@@ -126,6 +133,14 @@ func (r Rehearsal) forecasts() []forecast {
 	return out
 }
 
+// title is "120 media", "template debian-13 on pve1" or "backup job weekly".
+func (f forecast) title() string {
+	if f.Kind != plan.ContainerKind {
+		return Clean(f.Subject().String())
+	}
+	return fmt.Sprintf("%d %s", f.Ref.ID, Clean(f.Name))
+}
+
 func (f forecast) text(out *printer, s Style, name int) {
 	state, paint := f.State.String(), green
 	switch f.State {
@@ -139,7 +154,7 @@ func (f forecast) text(out *printer, s Style, name int) {
 	case reconcile.Destroyed:
 		paint = red
 	}
-	head := cut(fmt.Sprintf("%d %s", f.Ref.ID, Clean(f.Name)), name)
+	head := cut(f.title(), name)
 	line := fmt.Sprintf("  %s  %s", pad(head, name), s.paint(paint, state))
 	if f.Took > 0 {
 		line += ", " + about(f.Took)

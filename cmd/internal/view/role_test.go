@@ -34,7 +34,9 @@ func roleNode(t *testing.T) *sim.Sim {
 			"thin":   {Type: "lvmthin", VGName: "pve", Thin: "data", Content: []string{"rootdir", "images"}},
 			"unused": {Type: "zfspool", Pool: "unused", Content: []string{"rootdir", "images"}},
 		},
-		Templates: map[string]*sim.Template{"local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst": {Size: 129710398, OSType: &debian}},
+		Pools:      map[string]*sim.Pool{"shop": {}},
+		Appliances: map[string]*sim.Appliance{"alpine-3.22-default_20250617_amd64.tar.xz": {Package: "alpine-3.22-default", Version: "20250617", Size: 3275240, OSType: &debian}},
+		Templates:  map[string]*sim.Template{"local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst": {Size: 129710398, OSType: &debian}},
 	}, sim.Options{Seed: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -118,7 +120,14 @@ func life() (made, changed, pruned *spec.State) {
 		}
 	}
 	state := func(list ...*spec.Container) *spec.State {
-		return spec.NewState(spec.Cluster{Name: "home", Owner: "tend"}, list)
+		st := spec.NewState(spec.Cluster{Name: "home", Owner: "tend"}, list)
+		st.Templates = []*spec.Template{{Name: "alpine", Storage: "local", Appliance: "alpine-3.22-default_20250617_amd64.tar.xz"}}
+		job := &spec.BackupJob{Name: "weekly", Settings: setting.Record{}}
+		spec.JobSchedule.Set(job.Settings, "sun 03:00")
+		spec.JobStorage.Set(job.Settings, "dumps")
+		spec.JobAll.Set(job.Settings, true)
+		st.Jobs, st.ManagesJobs = []*spec.BackupJob{job}, true
+		return st
 	}
 	web, later := container(200, volume("tank", 4*setting.GiB)), container(200, volume("tank", 5*setting.GiB))
 	for _, w := range []*spec.Container{web, later} {
@@ -132,6 +141,7 @@ func life() (made, changed, pruned *spec.State) {
 	setting.TimeZone.Set(later.Settings, "host") // from the next start on
 	later.Settings[setting.Network.Path] = setting.Members{"eth0": nic("vmbr0", 0), "eth1": nic("vmbr1", 30)}
 	later.Settings[setting.Mounts.Path] = setting.Members{"/data": volume("thin", setting.GiB)}
+	later.Pool = new("shop")
 	base, anew := container(201, volume("tank", 2*setting.GiB)), container(201, volume("tank", 2*setting.GiB))
 	anew.Lifecycle = spec.Lifecycle{AllowRecreate: true, BackupTo: "dumps"}
 	setting.Unprivileged.Set(anew.Settings, false)
@@ -160,7 +170,7 @@ func lived(t *testing.T, s *sim.Sim, user string) []string {
 			wrong = append(wrong, err.Error())
 			return
 		}
-		for _, c := range out.Containers {
+		for _, c := range out.All() {
 			if c.Err != nil {
 				wrong = append(wrong, c.Ref.String()+": "+c.Err.Error())
 			}
@@ -175,7 +185,9 @@ func lived(t *testing.T, s *sim.Sim, user string) []string {
 	made, changed, pruned := life()
 	apply(made)
 	// the clone is one of the container as it was made: a copy of a privileged one would be privileged
-	apply(spec.NewState(made.Cluster, append(slices.Clone(made.Containers), changed.Containers[2])))
+	cloned := *made
+	cloned.Containers = append(slices.Clone(made.Containers), changed.Containers[2])
+	apply(&cloned)
 	apply(changed)
 	r.Policy = plan.Policy{Prune: true}
 	apply(pruned)
