@@ -59,6 +59,8 @@ var textRules = []textRule{
 	{regexp.MustCompile(`^(?:CT|VM) \d+ (?:already|not) running\b`), ErrAlready},
 	{regexp.MustCompile(`^disk is already at specified size\b`), ErrAlready},
 	{regexp.MustCompile(`^(?:CT|VM) \d+ is (?:already|not) a pool member\b`), ErrAlready},
+	// pve-storage LVMPlugin.pm and LvmThinPlugin.pm, with what LVM itself says
+	{regexp.MustCompile(`^lv(?:create|extend) '[^']*' error:\s+(?:Volume group "[^"]*" has )?[Ii]nsufficient (?:free|suitable) `), ErrNoSpace},
 	{regexp.MustCompile(`^Parameter verification failed\.`), ErrInvalid},
 }
 

@@ -139,7 +139,7 @@ var routes = []route{
 		}
 		return c.Create(ctx, m[0], proxmox.CreateParams{
 			ID: vmid(f.Get("vmid")), Template: f.Get("ostemplate"), Storage: f.Get("storage"), Pool: f.Get("pool"),
-			Password: proxmox.Secret(f.Get("password")), SSHKeys: strings.FieldsFunc(f.Get("ssh-public-keys"), func(r rune) bool { return r == '\n' }),
+			Password: proxmox.NewSecret(f.Get("password")), SSHKeys: strings.FieldsFunc(f.Get("ssh-public-keys"), func(r rune) bool { return r == '\n' }),
 			Values: settings(f, "vmid", "ostemplate", "storage", "pool", "password", "ssh-public-keys"),
 		})
 	}},

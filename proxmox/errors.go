@@ -41,6 +41,8 @@ var (
 	ErrAlready = errors.New("already so")
 	// ErrInvalid: a parameter is missing, unknown or malformed ([APIError.Params]). Nothing was done.
 	ErrInvalid = errors.New("invalid parameter")
+	// ErrNoSpace: a storage has no room for what was to be made on it.
+	ErrNoSpace = errors.New("no space left on the storage")
 	// ErrUnreachable: the node, or a hop before it, did not answer.
 	ErrUnreachable = errors.New("unreachable")
 	// ErrOutcomeUnknown: the connection broke after a mutation may have been sent, so that it may or may not

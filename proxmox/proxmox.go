@@ -38,6 +38,11 @@ func (r Request) IsRead() bool { return r.Method == "GET" }
 // String is the method and path, without parameters, which may be secret.
 func (r Request) String() string { return r.Method + " " + r.Path }
 
+// Format prints String for every verb.
+func (r Request) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, fmt.FormatString(f, 's'), r.String())
+}
+
 // A VMID is the number that identifies a guest in a cluster: 100 to 999999999.
 type VMID int
 

@@ -1,15 +1,18 @@
 package reconcile
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/reconcile/execute"
 	"github.com/felhom/tend/reconcile/plan"
+	"github.com/felhom/tend/spec/setting"
 )
 
 // An application is a plan that is being carried out, over several passes.
@@ -118,27 +121,59 @@ func (a *application) note(r execute.Result) {
 // fingerprint tells lanes apart that do different things.
 func fingerprint(l plan.Lane) string {
 	h := sha256.New()
-	for _, text := range laneText(l) {
+	for _, text := range laneText(l, "") {
 		fmt.Fprintln(h, text)
 	}
 	return string(h.Sum(nil))
 }
 
-// laneText is what a lane does, a step a line, exactly and without secrets.
-func laneText(l plan.Lane) []string {
+// laneText is what a lane does, a step a line, exactly and without secrets. The salt keeps those from being guessed
+// by what stands for them.
+func laneText(l plan.Lane, salt string) []string {
 	who := l.Ref.String()
 	if l.Kind != plan.ContainerKind {
 		who = l.Subject().String()
 	}
 	out := []string{fmt.Sprintf("%s %s", l.Action, who)}
 	for _, s := range l.Steps {
-		op, err := json.Marshal(s.Op)
+		op, err := json.Marshal(withoutSecrets(s.Op, salt))
 		if err != nil { // an operation is made of texts and numbers
 			op = []byte(err.Error())
 		}
 		out = append(out, fmt.Sprintf("%s: %s %s", who, s.Op.Verb(), op))
 	}
 	return out
+}
+
+// withoutSecrets is an operation with a digest in place of the environment, whose variables hold secrets.
+func withoutSecrets(op plan.Op, salt string) plan.Op {
+	switch o := op.(type) {
+	case plan.CreateContainer:
+		o.Values = digested(o.Values, salt)
+		return o
+	case plan.SetConfig:
+		o.Set = digested(o.Set, salt)
+		return o
+	case plan.RestoreContainer:
+		o.Values = digested(o.Values, salt)
+		return o
+	case plan.RestoreOver:
+		o.Values = digested(o.Values, salt)
+		return o
+	}
+	return op
+}
+
+func digested(v proxmox.Values, salt string) proxmox.Values {
+	text, ok := v[setting.Env.PVE]
+	if !ok {
+		return v
+	}
+	v = maps.Clone(v)
+	h := hmac.New(sha256.New, []byte(salt))
+	h.Write([]byte(text))
+	v[setting.Env.PVE] = fmt.Sprintf("(digest %x)", h.Sum(nil)[:8])
+	return v
 }
 
 // blockedOf are the blocked changes of a container, template or backup job.

@@ -17,14 +17,14 @@ import (
 )
 
 // overHTTPS is a reconciler that reaches the node as it would a real one.
-func overHTTPS(t *testing.T, n *node) *reconcile.Reconciler {
+func overHTTPS(t testing.TB, n *node) *reconcile.Reconciler {
 	t.Helper()
 	server := httptest.NewTLSServer(n.Handler())
 	t.Cleanup(server.Close)
 	pin := sha256.Sum256(server.Certificate().Raw)
 	transport, err := rest.New(rest.Options{
 		Endpoint: server.URL, Fingerprint: hex.EncodeToString(pin[:]),
-		Token: agent + "=22222222-2222-4222-8222-222222222222",
+		Token: proxmox.NewSecret(agent + "=22222222-2222-4222-8222-222222222222"),
 	})
 	if err != nil {
 		t.Fatal(err)

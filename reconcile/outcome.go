@@ -21,6 +21,7 @@ const (
 	Changed                     // it was changed, without a restart
 	Restarted                   // it was changed and restarted
 	Destroyed                   // it is gone
+	Retired                     // it was stopped, and will be destroyed after its grace time
 	PendingRestart              // what could be done is; the rest waits for a restart that may not be now
 	Blocked                     // something cannot or may not be done; the plan says why
 	Left                        // what is left goes beyond the plan that was shown
@@ -32,7 +33,7 @@ const (
 // String is the word for a state.
 func (s State) String() string {
 	return [...]string{
-		"unchanged", "created", "changed", "restarted", "destroyed", "pending until restart", "blocked", "left",
+		"unchanged", "created", "changed", "restarted", "destroyed", "retired", "pending until restart", "blocked", "left",
 		"stuck", "interrupted", "failed",
 	}[s]
 }
@@ -255,8 +256,10 @@ func (c *Container) noteError(last *execute.LaneResult, matters bool) {
 
 // settled is the state of a container for which nothing is left that could be done.
 func settled(c *Container, shown *plan.Lane) State {
-	waits := func(b plan.Blocked) bool { return b.Waiting && b.What == "restart" }
+	waits := func(b plan.Blocked) bool { return b.Waiting }
 	switch {
+	case shown != nil && shown.Action == plan.Retire && len(c.Done) > 0:
+		return Retired
 	case len(c.Blocked) > 0 && !slices.ContainsFunc(c.Blocked, func(b plan.Blocked) bool { return !waits(b) }):
 		return PendingRestart
 	case len(c.Blocked) > 0:

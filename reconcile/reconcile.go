@@ -33,6 +33,8 @@ const maxFacts = 5
 // A Reconciler brings clusters to what specs say. It holds no state between runs.
 type Reconciler struct {
 	Client *proxmox.Client
+	// Target names the cluster behind Client, as its endpoint does. Saved plans hold for it alone.
+	Target string
 	// Observer makes the observer of a run; nil: one that reads through Client.
 	Observer func() *live.Observer
 	// Executor carries plans out, with the journal that it records in. Its Client is Client where nil.

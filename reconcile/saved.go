@@ -3,11 +3,13 @@ package reconcile
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing/fstest"
 	"time"
 
@@ -19,7 +21,7 @@ import (
 )
 
 // savedVersion is that of the files that are written.
-const savedVersion = 1
+const savedVersion = 2
 
 // A Saved is a plan in a file, to be carried out later and only as it was shown.
 //
@@ -30,9 +32,12 @@ type Saved struct {
 	Version  int         `json:"version"`
 	Made     time.Time   `json:"made"`
 	Revision string      `json:"revision,omitempty"` // of the spec, where it comes from a repository
+	Target   string      `json:"target"`             // the cluster that it was made against, as [Reconciler.Target]
+	Nodes    []string    `json:"nodes"`              // of that cluster
 	Policy   savedPolicy `json:"policy"`
-	// Plan is what is done, a step a line, and what is blocked.
+	// Plan is what is done, a step a line, and what is blocked. Digests stand for secrets, made with Salt.
 	Plan []string `json:"plan"`
+	Salt string   `json:"salt"`
 	// Guests are the containers that the plan changes, as they were; Absent those that did not exist.
 	Guests map[proxmox.VMID]SavedGuest `json:"guests"`
 	Absent []proxmox.VMID              `json:"absent"`
@@ -54,6 +59,7 @@ type savedPolicy struct {
 	PrunePercent int           `json:"prunePercent"`
 	PruneGrace   time.Duration `json:"pruneGrace"`
 	Now          time.Time     `json:"now"`
+	Adopt        bool          `json:"adopt"`
 
 	WindowOpen bool `json:"windowOpen"`
 	RestartAll bool `json:"restartAll"`
@@ -61,17 +67,23 @@ type savedPolicy struct {
 	DestroyVolumes map[proxmox.VMID][]string `json:"destroyVolumes,omitempty"`
 }
 
-// ErrMoved is why a saved plan is refused: what it was made on is not what there is.
-var ErrMoved = errors.New("make a new plan")
+// Why a saved plan is refused.
+var (
+	// ErrMoved: what it was made on is not what there is.
+	ErrMoved = errors.New("make a new plan")
+	// ErrElsewhere: it was made against another cluster.
+	ErrElsewhere = errors.New("a saved plan holds only where it was made")
+)
 
 // Save puts the plan of a run into a form that can be written to a file. revision names the spec and may be
 // empty.
 func (run *Run) Save(revision string) (*Saved, error) {
 	s := &Saved{
-		Version: savedVersion, Made: run.readAt.UTC().Truncate(time.Second), Revision: revision,
-		Policy: savedPolicy(run.reconciler.Policy), Plan: planText(run.plan),
+		Version: savedVersion, Made: run.readAt.UTC().Truncate(time.Second), Revision: revision, Target: run.reconciler.Target,
+		Nodes: slices.Sorted(maps.Keys(run.have.Nodes)), Policy: savedPolicy(run.reconciler.Policy), Salt: rand.Text(),
 		Guests: map[proxmox.VMID]SavedGuest{}, Absent: []proxmox.VMID{},
 	}
+	s.Plan = planText(run.plan, s.Salt)
 	for _, l := range run.plan.Lanes {
 		if l.Kind != plan.ContainerKind {
 			continue // what was there stands in its steps
@@ -90,7 +102,7 @@ func (run *Run) Save(revision string) (*Saved, error) {
 	if err != nil {
 		return nil, fmt.Errorf("save plan: %w", err)
 	}
-	if d := difference(s.Plan, planText(plan.Compute(again, run.have, run.reconciler.Policy))); d != nil {
+	if d := difference(s.Plan, planText(plan.Compute(again, run.have, run.reconciler.Policy), s.Salt)); d != nil {
 		return nil, fmt.Errorf("save plan: the spec does not survive being saved: %w", d)
 	}
 	return s, nil
@@ -114,9 +126,13 @@ func (s *Saved) State() (*spec.State, error) {
 	return load.Load(fsys, load.Options{Prefix: "saved plan: ", MaxFile: int64(len(s.Spec))})
 }
 
-// Resume begins the run of a saved plan. It is refused, with every reason in words, where the containers that
-// it changes are not as they were, or where the plan would now be another one.
+// Resume begins the run of a saved plan. It is refused, with every reason in words, where it was made against
+// another cluster, where the containers that it changes are not as they were, or where the plan would now be
+// another one.
 func (r *Reconciler) Resume(ctx context.Context, s *Saved) (*Run, error) {
+	if s.Target != r.Target {
+		return nil, fmt.Errorf("the saved plan was made against %s, and this is %s: %w", s.Target, r.Target, ErrElsewhere)
+	}
 	want, err := s.State()
 	if err != nil {
 		return nil, err
@@ -130,7 +146,7 @@ func (r *Reconciler) Resume(ctx context.Context, s *Saved) (*Run, error) {
 	}
 	err = s.Verify(have)
 	if err == nil {
-		err = difference(s.Plan, planText(p))
+		err = difference(s.Plan, planText(p, s.Salt))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the saved plan of %s does not hold any more: %w; %w", s.Made.Local().Format(time.DateTime), err, ErrMoved)
@@ -138,9 +154,13 @@ func (r *Reconciler) Resume(ctx context.Context, s *Saved) (*Run, error) {
 	return run, nil
 }
 
-// Verify reports how the containers that the plan changes differ from what they were; nil where they do not.
+// Verify reports how the nodes and the containers that the plan changes differ from what they were; nil where they
+// do not.
 func (s *Saved) Verify(have *plan.Live) error {
 	var errs []error
+	if nodes := slices.Sorted(maps.Keys(have.Nodes)); !slices.Equal(nodes, s.Nodes) {
+		errs = append(errs, fmt.Errorf("the nodes were %s and are %s", strings.Join(s.Nodes, ", "), strings.Join(nodes, ", ")))
+	}
 	for _, id := range slices.Sorted(maps.Keys(s.Guests)) {
 		was, is := s.Guests[id], have.Containers[id]
 		switch {
@@ -170,10 +190,10 @@ func power(running bool) string {
 }
 
 // planText is what a plan does and does not do, line by line. Plans are the same where it is.
-func planText(p *plan.Plan) []string {
+func planText(p *plan.Plan, salt string) []string {
 	out := []string{}
 	for _, l := range p.Lanes {
-		out = append(out, laneText(l)...)
+		out = append(out, laneText(l, salt)...)
 	}
 	for _, b := range p.Blocked {
 		out = append(out, fmt.Sprintf("%s: blocked: %s: %s", b.Subject(), b.What, b.Reason))

@@ -142,12 +142,12 @@ func TestSaved(t *testing.T) {
 }
 
 func TestSavedOfAnotherKind(t *testing.T) {
-	for _, text := range []string{"", "{}", `{"version": 2}`, "[1]"} {
+	for _, text := range []string{"", "{}", `{"version": 1}`, "[1]"} {
 		if _, err := reconcile.ParseSaved([]byte(text)); err == nil {
 			t.Errorf("%q is taken for a saved plan", text)
 		}
 	}
-	s := reconcile.Saved{Version: 1, Spec: json.RawMessage(`{"containers": {"a": {"id": "x"}}}`)}
+	s := reconcile.Saved{Version: 2, Spec: json.RawMessage(`{"containers": {"a": {"id": "x"}}}`)}
 	if _, err := s.State(); err == nil || !strings.Contains(err.Error(), "saved plan: spec.yaml") {
 		t.Errorf("error is %v", err)
 	}
@@ -166,5 +166,54 @@ func TestSavedSpec(t *testing.T) {
 		if d := cmp.Diff(want, got, cmpopts.IgnoreFields(spec.Container{}, "Place"), cmpopts.EquateEmpty()); d != "" {
 			t.Fatalf("seed %d: %s", seed, d)
 		}
+	}
+}
+
+// TestSavedElsewhere refuses a plan that was made against another cluster, though all of it looks the same.
+func TestSavedElsewhere(t *testing.T) {
+	n := newNode(t, sim.Options{})
+	r := n.reconciler(nil)
+	r.Target = "https://pve1:8006"
+	s := saved(t, r, state(container(210, nil)))
+	n.reset(nil)
+	for _, target := range []string{"", "https://pve2:8006", "the sandbox /home/me/.tend/sandbox.yaml"} {
+		other := n.reconciler(nil)
+		other.Target = target
+		if _, err := other.Resume(t.Context(), s); !errors.Is(err, reconcile.ErrElsewhere) || !strings.Contains(err.Error(), "made against https://pve1:8006") {
+			t.Errorf("%q: the error is %v", target, err)
+		}
+	}
+	if reads := n.requests(); reads > 0 {
+		t.Errorf("%d requests were sent to the wrong cluster", reads)
+	}
+	if _, err := r.Resume(t.Context(), s); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSavedSecrets shows that a saved plan holds nothing of the environment that it found, and what stands for that
+// of the spec differs from plan to plan.
+func TestSavedSecrets(t *testing.T) {
+	n := newNode(t, sim.Options{})
+	r := n.reconciler(nil)
+	c := container(210, nil)
+	setting.Env.Set(c.Settings, map[string]string{"KEY": "hush-spec"})
+	converged(t, once(t, r, state(c)))
+	n.byHand(t, 210, proxmox.Update{Set: proxmox.Values{"env": "KEY=hush-live"}})
+	setting.Env.Set(c.Settings, map[string]string{"KEY": "hush-new"})
+	var plans [2]string
+	for i := range plans {
+		s := saved(t, r, state(c))
+		plans[i] = strings.Join(s.Plan, "\n")
+		text, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "hush-live") || strings.Contains(plans[i], "hush") || !strings.Contains(plans[i], "(digest ") {
+			t.Errorf("the saved plan is %s", text)
+		}
+	}
+	if plans[0] == plans[1] {
+		t.Error("the digests can be compared between plans")
 	}
 }

@@ -36,7 +36,7 @@ type node struct {
 	fault func(n int, c sim.Call) sim.Fault // n counts the agent's calls from 1
 }
 
-func newNode(t *testing.T, o sim.Options) *node {
+func newNode(t testing.TB, o sim.Options, edit ...func(*sim.State)) *node {
 	t.Helper()
 	text, err := os.ReadFile("../testdata/pve/lab.yaml")
 	if err != nil {
@@ -47,6 +47,9 @@ func newNode(t *testing.T, o sim.Options) *node {
 		t.Fatal(err)
 	}
 	st.Nodes["pve1"].Missing = nil // this one can limit the rate of interfaces
+	for _, f := range edit {
+		f(st)
+	}
 	n := &node{}
 	o.Seed = 1
 	o.Fault = n.observe

@@ -103,6 +103,20 @@ func (c *Container) Record() setting.Record {
 	return r
 }
 
+// Overlay lays the values of one layer of a container over those of the layers below. What a container is made
+// from is one thing: a layer that names a source replaces it as a whole.
+func Overlay(low, high setting.Record) setting.Record {
+	isSource := func(path string, _ any) bool { return strings.HasPrefix(path, "from.") }
+	for path := range high {
+		if isSource(path, nil) {
+			low = maps.Clone(low)
+			maps.DeleteFunc(low, isSource)
+			break
+		}
+	}
+	return setting.Overlay(low, high)
+}
+
 // NewState puts a spec together: containers by VMID.
 func NewState(c Cluster, containers []*Container) *State {
 	out := slices.Clone(containers)

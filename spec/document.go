@@ -30,8 +30,9 @@ var (
 	FromImage = setting.Key[string]{
 		Path: "from.image", Example: `"local:vztmpl/caddy_2.tar"`,
 		Type: setting.Pattern("name of a template of the spec, or a volume as local:vztmpl/caddy_2.tar", `[^:\s]+:vztmpl/\S+|`+aliasExpr),
-		Doc: "OCI image that the container is made from: a volume, or the name of a template of the spec. What the image overwrites (entrypoint, env, console.mode) is put " +
-			"right before the first start.",
+		Doc: "OCI image that the container is made from: a volume, or the name of a template of the spec. What the image " +
+			"overwrites (entrypoint, env, console.mode) is put right before the first start, where the spec speaks of it, and " +
+			"else kept.",
 	}
 	FromBackup = setting.Key[string]{
 		Path: "from.backup.volume", Example: `"local:backup/vzdump-lxc-120-2026_11_01-02_30_00.tar.zst"`, Label: "backup",
@@ -93,7 +94,7 @@ var (
 	}
 	SSHKeys = setting.Key[[]string]{
 		Path: "init.sshKeys", Type: setting.List("public SSH key", setting.Lines, "\n", checkSSHKey), Label: "SSH keys",
-		Doc: "Public SSH keys of root, given at create only.", Example: `["ssh-ed25519 AAAA… me"]`,
+		Doc: "Public SSH keys of root, given at create only.", Example: `["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f me"]`,
 	}
 	PasswordFile = setting.Key[string]{
 		Path: "init.password.file", Type: setting.Text("path of a file", nil), Label: "password file",
@@ -123,7 +124,15 @@ var ContainerFields = setting.Object{
 var LayerFields = setting.Object{
 	Name: "layer",
 	Rows: without(ContainerFields.Rows, ID.Path, Use.Path, Adopt.Path, setting.Hostname.Path),
+	Elsewhere: map[string]string{
+		ID.Path:               ownOnly,
+		Adopt.Path:            ownOnly,
+		setting.Hostname.Path: ownOnly,
+		Use.Path:              "is not in defaults and profiles, which do not build on one another: write it in the container, with every profile",
+	},
 }
+
+const ownOnly = "is not in defaults and profiles, for it is of one container: write it there"
 
 // Rows of a document.
 var (
@@ -193,14 +202,4 @@ func nearest(path string) string {
 		return ": did you mean " + n + "?"
 	}
 	return ": the settings are " + strings.Join(paths, ", ")
-}
-
-// checkSSHKey accepts what Proxmox accepts: type, base64 and an optional comment on one line
-// (pve-common Tools.pm, validate_ssh_public_keys).
-func checkSSHKey(s string) error {
-	f := strings.Fields(s)
-	if strings.ContainsAny(s, "\n\r") || len(f) < 2 || !strings.Contains(f[0], "-") {
-		return errors.New("is not a public SSH key: write its type, a blank and the key, on one line")
-	}
-	return nil
 }

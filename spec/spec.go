@@ -153,6 +153,9 @@ type Fault struct {
 	At    setting.Path // what it is about
 	Place Place        // where it stands
 	Err   error
+	// With are the other values that it was judged by: where one of them is at fault itself, this fault may be
+	// none.
+	With []setting.Path
 }
 
 // Error is "file:line:column: field: what is wrong".

@@ -122,7 +122,7 @@ func contractGuest(t *testing.T, tr proxmox.Transport) {
 		}
 	}
 	must(run(c.Create(ctx, ref.Node, proxmox.CreateParams{
-		ID: ref.ID, Template: "local:vztmpl/lab-busybox_1.36-1_amd64.tar.zst", Password: "pass;word&=+",
+		ID: ref.ID, Template: "local:vztmpl/lab-busybox_1.36-1_amd64.tar.zst", Password: proxmox.NewSecret("pass;word&=+"),
 		Values: proxmox.Values{"ostype": "unmanaged", "unprivileged": "1", "rootfs": "local-btrfs:1", "swap": "0"},
 	})))
 	const text = "a;b=c,d&e+f %41 \"ü\"\n\nend"

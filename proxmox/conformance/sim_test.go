@@ -164,7 +164,7 @@ func TestContract(t *testing.T) {
 	s, server := simulate(t)
 	overHTTPS, err := rest.New(rest.Options{
 		Endpoint: server.URL(), Fingerprint: server.Fingerprint,
-		Token: proxmox.Secret(credentials(t)["root-token"].Token),
+		Token: proxmox.NewSecret(credentials(t)["root-token"].Token),
 	})
 	if err != nil {
 		t.Fatal(err)

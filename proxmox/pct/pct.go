@@ -72,7 +72,7 @@ func command(all *[]Container, words []string) error {
 		if at >= 0 {
 			return fmt.Errorf("container %d is created twice", id)
 		}
-		if len(rest) == 0 || strings.HasPrefix(rest[0], "-") {
+		if len(rest) == 0 || rest[0] == "" || strings.HasPrefix(rest[0], "-") {
 			return errors.New("the template is missing: write pct create ID TEMPLATE --option value …")
 		}
 		c.Template, rest = rest[0], rest[1:]

@@ -22,8 +22,11 @@ type authenticator interface {
 // tokenAuth is an API token. It needs no CSRF token.
 type tokenAuth struct{ token proxmox.Secret }
 
+// tokenScheme stands before a token in the header of a request.
+const tokenScheme = "PVEAPIToken="
+
 func (a tokenAuth) sign(_ context.Context, req *http.Request) error {
-	req.Header.Set("Authorization", "PVEAPIToken="+a.token.Reveal())
+	req.Header.Set("Authorization", tokenScheme+a.token.Reveal())
 	return nil
 }
 
@@ -89,7 +92,7 @@ func (a *ticketAuth) login(ctx context.Context) error {
 	if data.NeedTFA != nil {
 		return fmt.Errorf("%w: this user needs a second factor; use an API token", proxmox.ErrUnauthorized)
 	}
-	a.ticket, a.csrf = proxmox.Secret(data.Ticket), proxmox.Secret(data.CSRF)
+	a.ticket, a.csrf = proxmox.NewSecret(data.Ticket), proxmox.NewSecret(data.CSRF)
 	a.expires = time.Now().Add(ticketLife)
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 func Example() {
 	t, err := rest.New(rest.Options{
 		Endpoint:    "pve1",
-		Token:       proxmox.Secret(os.Getenv("TEND_TOKEN")),
+		Token:       proxmox.NewSecret(os.Getenv("TEND_TOKEN")),
 		Fingerprint: os.Getenv("TEND_FINGERPRINT"),
 	})
 	if err != nil {

@@ -2,7 +2,9 @@ package rest_test
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/proxmox/rest"
 )
 
@@ -29,7 +32,7 @@ func TestSecretsStaySecret(t *testing.T) {
 		},
 	}
 	for name, h := range faults {
-		for _, o := range []rest.Options{{Token: token}, {User: "root@pam", Password: password}} {
+		for _, o := range []rest.Options{{Token: proxmox.NewSecret(token)}, {User: "root@pam", Password: proxmox.NewSecret(password)}} {
 			var log bytes.Buffer
 			o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 			o.Retries = -1
@@ -46,11 +49,11 @@ func TestSecretsStaySecret(t *testing.T) {
 			}
 		}
 	}
-	_, err := rest.New(rest.Options{Endpoint: "pve1", Token: "5ecre7"})
+	_, err := rest.New(rest.Options{Endpoint: "pve1", Token: proxmox.NewSecret("5ecre7")})
 	if err == nil || strings.Contains(err.Error(), "5ecre7") {
 		t.Errorf("error is %v", err)
 	}
-	_, err = rest.New(rest.Options{Endpoint: "https://root:5ecre7@pve1", Token: token})
+	_, err = rest.New(rest.Options{Endpoint: "https://root:5ecre7@pve1", Token: proxmox.NewSecret(token)})
 	if err == nil || strings.Contains(err.Error(), "5ecre7") {
 		t.Errorf("error is %v", err)
 	}
@@ -72,7 +75,7 @@ func TestEndpoint(t *testing.T) {
 	want := make([]string, len(tests))
 	for i, tt := range tests {
 		want[i] = tt.want
-		tr, err := rest.New(rest.Options{Endpoint: tt.in, Token: token})
+		tr, err := rest.New(rest.Options{Endpoint: tt.in, Token: proxmox.NewSecret(token)})
 		if err != nil {
 			t.Errorf("%q: %v", tt.in, err)
 			continue
@@ -83,7 +86,7 @@ func TestEndpoint(t *testing.T) {
 		t.Error(d)
 	}
 	for _, bad := range []string{"", "http://pve1:8006", "https://", "ftp://pve1", "https://pve1/?a=b", "pve 1"} {
-		if _, err := rest.New(rest.Options{Endpoint: bad, Token: token}); err == nil {
+		if _, err := rest.New(rest.Options{Endpoint: bad, Token: proxmox.NewSecret(token)}); err == nil {
 			t.Errorf("%q is taken", bad)
 		}
 	}
@@ -92,17 +95,46 @@ func TestEndpoint(t *testing.T) {
 func TestOptions(t *testing.T) {
 	bad := map[string]rest.Options{
 		"no credential":     {},
-		"two credentials":   {Token: token, User: "root@pam"},
-		"header in token":   {Token: "PVEAPIToken=tend@pve!agent=5ecre7"},
-		"token with a line": {Token: token + "\n"},
-		"short fingerprint": {Token: token, Fingerprint: "AB:CD"},
-		"no such file":      {Token: token, CAFile: "testdata/none.pem"},
-		"no certificate":    {Token: token, CAFile: "rest_test.go"},
+		"two credentials":   {Token: proxmox.NewSecret(token), User: "root@pam"},
+		"header in token":   {Token: proxmox.NewSecret("PVEAPIToken=tend@pve!agent=5ecre7")},
+		"token with a line": {Token: proxmox.NewSecret(token + "\n")},
+		"short fingerprint": {Token: proxmox.NewSecret(token), Fingerprint: "AB:CD"},
+		"no such file":      {Token: proxmox.NewSecret(token), CAFile: "testdata/none.pem"},
+		"no certificate":    {Token: proxmox.NewSecret(token), CAFile: "rest_test.go"},
 	}
 	for name, o := range bad {
 		o.Endpoint = "pve1"
-		if _, err := rest.New(o); err == nil {
+		_, err := rest.New(o)
+		if err == nil {
 			t.Errorf("%s is taken", name)
+		}
+		if name == "header in token" && !strings.Contains(err.Error(), "leave that out") {
+			t.Errorf("%s: the error is %v", name, err)
+		}
+	}
+}
+
+// Whoever prints or logs a transport, or options, by mistake tells no secret.
+func TestTransportPrinted(t *testing.T) {
+	const password = "hunter2-hunter2"
+	session := answer(200, `{"data":{"ticket":"PVE:5ecre7","CSRFPreventionToken":"5ecre7","ok":1}}`)
+	for _, o := range []rest.Options{{Token: proxmox.NewSecret(token)}, {User: "root@pam", Password: proxmox.NewSecret(password)}} {
+		tr := dial(t, serve(t, session), o)
+		if _, err := tr.Do(t.Context(), mutation("PUT")); err != nil { // so that there is a ticket
+			t.Fatal(err)
+		}
+		for _, v := range []any{tr, *tr, []any{tr}, map[string]*rest.Transport{"t": tr}, struct{ t *rest.Transport }{tr}, o, &o} {
+			var b bytes.Buffer
+			for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+				fmt.Fprintf(&b, verb+"\n", v)
+			}
+			slog.New(slog.NewTextHandler(&b, nil)).Info("text", "v", v)
+			slog.New(slog.NewJSONHandler(&b, nil)).Info("json", "v", v)
+			for _, secret := range []string{password, "5ecre7", hex.EncodeToString([]byte("5ecre7"))} {
+				if strings.Contains(b.String(), secret) {
+					t.Errorf("%T tells %q:\n%s", v, secret, &b)
+				}
+			}
 		}
 	}
 }

@@ -98,11 +98,11 @@ func New(o Options) (*Transport, error) {
 	}
 	t := &Transport{opts: o, base: base, slots: make(chan struct{}, o.MaxInFlight)}
 	switch {
-	case o.Token != "" && o.User != "":
+	case !o.Token.IsZero() && o.User != "":
 		return nil, errors.New("both a token and a user are given: leave one out")
-	case o.Token != "" && !tokenForm.MatchString(o.Token.Reveal()):
-		return nil, errors.New("the API token is not of the form user@realm!id=secret")
-	case o.Token != "":
+	case !o.Token.IsZero() && !tokenForm.MatchString(o.Token.Reveal()):
+		return nil, badToken(o.Token)
+	case !o.Token.IsZero():
 		t.auth = tokenAuth{o.Token}
 	case o.User != "":
 		t.auth = &ticketAuth{t: t, user: o.User, password: o.Password}
@@ -120,6 +120,14 @@ func New(o Options) (*Transport, error) {
 		IdleConnTimeout:     idleTimeout,
 	}
 	return t, nil
+}
+
+// badToken says what is wrong with a token without telling it.
+func badToken(token proxmox.Secret) error {
+	if strings.HasPrefix(token.Reveal(), tokenScheme) {
+		return errors.New("the API token begins with " + tokenScheme + ", which is how requests carry it: leave that out and write user@realm!id=secret alone")
+	}
+	return errors.New("the API token is not of the form user@realm!id=secret")
 }
 
 // noHTTP2 keeps net/http from offering HTTP/2, which pveproxy does not speak, but a proxy before it may; a

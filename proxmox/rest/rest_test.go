@@ -37,8 +37,8 @@ func serve(t *testing.T, h http.HandlerFunc) *httptest.Server {
 func dial(t *testing.T, s *httptest.Server, o rest.Options) *rest.Transport {
 	t.Helper()
 	o.Endpoint = s.URL
-	if o.Token == "" && o.User == "" {
-		o.Token = token
+	if o.Token.IsZero() && o.User == "" {
+		o.Token = proxmox.NewSecret(token)
 	}
 	if o.Fingerprint == "" && o.CAFile == "" {
 		o.Fingerprint = fingerprint(s.Certificate().Raw)
@@ -369,7 +369,7 @@ func TestTicket(t *testing.T) {
 		}
 		answer(200, `{"data":null}`)(w, r)
 	})
-	tr := dial(t, s, rest.Options{User: "root@pam", Password: "pass;word"})
+	tr := dial(t, s, rest.Options{User: "root@pam", Password: proxmox.NewSecret("pass;word")})
 	for _, r := range []proxmox.Request{read(), mutation("PUT"), mutation("DELETE")} {
 		data, err := tr.Do(t.Context(), r)
 		if err != nil || string(data) != "null" {
@@ -379,7 +379,7 @@ func TestTicket(t *testing.T) {
 	if logins.Load() != 1 {
 		t.Errorf("%d logins", logins.Load())
 	}
-	_, err := dial(t, s, rest.Options{User: "root@pam", Password: "wrong"}).Do(t.Context(), mutation("PUT"))
+	_, err := dial(t, s, rest.Options{User: "root@pam", Password: proxmox.NewSecret("wrong")}).Do(t.Context(), mutation("PUT"))
 	if !errors.Is(err, proxmox.ErrUnauthorized) || !strings.Contains(err.Error(), "log in as root@pam") {
 		t.Errorf("error is %v", err)
 	}
@@ -392,7 +392,7 @@ func TestClosedPort(t *testing.T) {
 	}
 	endpoint := l.Addr().String()
 	_ = l.Close()
-	tr, err := rest.New(rest.Options{Endpoint: endpoint, Token: token, Insecure: true, Retries: -1})
+	tr, err := rest.New(rest.Options{Endpoint: endpoint, Token: proxmox.NewSecret(token), Insecure: true, Retries: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

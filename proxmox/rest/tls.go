@@ -17,24 +17,24 @@ type TLSError struct {
 	Host      string // host and port
 	Presented string // SHA-256 fingerprint of the certificate that was presented, with colons
 	Pinned    string // the fingerprint that was wanted, if one was
-	Err       error  // why the certificate is not trusted, where none was pinned
+	Err       error  // ErrWrongPin, or why the certificate is not trusted (crypto/x509)
 }
 
-// Error shows the fingerprint that was presented, and what to write where it is the right one.
+// ErrWrongPin is the reason of a [*TLSError] where a fingerprint was wanted and another one was presented.
+var ErrWrongPin = errors.New("certificate is not the pinned one")
+
+// Error says why, and shows the fingerprint that was presented. Where the node itself shows the same (pvenode cert
+// info), it is what to put into [Options.Fingerprint].
 func (e *TLSError) Error() string {
 	why := "is not the pinned one (" + e.Pinned + ")"
 	if e.Pinned == "" {
 		why = fmt.Sprintf("is not trusted (%v)", e.Err)
 	}
-	return fmt.Sprintf("the certificate of %s %s. It has the SHA-256 fingerprint %s. "+
-		"If this is what the node itself shows (pvenode cert info), trust it by \"fingerprint: %s\" in the configuration file, "+
-		"TEND_FINGERPRINT in the environment, or --fingerprint", e.Host, why, e.Presented, e.Presented)
+	return fmt.Sprintf("the certificate of %s %s: its SHA-256 fingerprint is %s", e.Host, why, e.Presented)
 }
 
-// Unwrap returns why the certificate is not trusted.
+// Unwrap returns the reason.
 func (e *TLSError) Unwrap() error { return e.Err }
-
-var errWrongPin = errors.New("certificate is not the pinned one")
 
 func tlsConfig(o Options, host string) (*tls.Config, error) {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
@@ -49,7 +49,7 @@ func tlsConfig(o Options, host string) (*tls.Config, error) {
 		cfg.VerifyConnection = func(s tls.ConnectionState) error {
 			leaf := s.PeerCertificates[0]
 			if sha256.Sum256(leaf.Raw) != pin {
-				return &TLSError{Host: host, Presented: fingerprint(leaf), Pinned: formatFingerprint(pin[:]), Err: errWrongPin}
+				return &TLSError{Host: host, Presented: fingerprint(leaf), Pinned: formatFingerprint(pin[:]), Err: ErrWrongPin}
 			}
 			return nil
 		}

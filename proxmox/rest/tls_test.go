@@ -100,7 +100,7 @@ func TestTrust(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			o := tt.opts(tt.server)
-			o.Endpoint, o.Token = tt.server.URL, token
+			o.Endpoint, o.Token = tt.server.URL, proxmox.NewSecret(token)
 			tr, err := rest.New(o)
 			if err != nil {
 				t.Fatal(err)
@@ -118,8 +118,11 @@ func TestTrust(t *testing.T) {
 				t.Fatalf("error is %v", err)
 			}
 			shown := withColons(fp(tt.server))
-			if bad.Presented != shown || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "fingerprint: "+shown) {
+			if bad.Presented != shown || !strings.Contains(err.Error(), tt.want) || !strings.HasSuffix(err.Error(), "fingerprint is "+shown) {
 				t.Errorf("error is %v", err)
+			}
+			if pinned := bad.Pinned != ""; pinned != errors.Is(err, rest.ErrWrongPin) {
+				t.Errorf("error is %v, and that of a wrong pin: %v", err, !pinned)
 			}
 		})
 	}
@@ -139,7 +142,7 @@ func caFile(t *testing.T, s *httptest.Server) string {
 
 func TestInsecureWarns(t *testing.T) {
 	var log bytes.Buffer
-	_, err := rest.New(rest.Options{Endpoint: "pve1", Token: token, Insecure: true, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	_, err := rest.New(rest.Options{Endpoint: "pve1", Token: proxmox.NewSecret(token), Insecure: true, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil || !strings.Contains(log.String(), "level=WARN") {
 		t.Errorf("logged %q, %v", &log, err)
 	}

@@ -17,7 +17,7 @@ var clusterRoutes = []route{
 	{method: "GET", path: "/cluster/nextid", perm: everybody, props: props{"vmid": vmidParam()}, handler: nextID},
 	{
 		method: "GET", path: "/cluster/ha/resources", perm: need("/", "Sys.Audit"), props: props{"type": enum("ct", "vm")},
-		handler: emptyList,
+		handler: haResources,
 	},
 	{method: "GET", path: "/cluster/ha/status/current", perm: need("/", "Sys.Audit"), handler: emptyList},
 	{method: "GET", path: "/cluster/replication", perm: everybody, handler: emptyList},
@@ -156,6 +156,9 @@ func (c *call) guestResource(g *guest) map[string]any {
 	row := c.sim.guestStats(g)
 	if p := c.sim.access.poolOf[g.id]; p != "" && c.sim.access.has(c.user, "/pool/"+p, "Pool.Audit") {
 		row["pool"] = p
+	}
+	if state, ok := c.sim.st.HA[g.id]; ok {
+		row["hastate"] = state
 	}
 	for _, k := range []string{"lock", "tags"} {
 		if v, ok := g.conf.values[k]; ok {

@@ -152,7 +152,10 @@ func (cr *creation) unpack(t *task) error {
 	if cr.restore {
 		return nil
 	}
-	return cr.detect(t)
+	if err := cr.detect(t); err != nil {
+		return err
+	}
+	return cr.applyImage(t)
 }
 
 // archiveSize is what an archive unpacks to; an archive that is not there is an error of the task.

@@ -37,7 +37,13 @@ func (d destruction) check(g *guest) error {
 	if err := checkProtection(g.conf, fmt.Sprintf("can't remove CT %d", d.id)); err != nil {
 		return err
 	}
-	return checkLock(g.conf)
+	if err := checkLock(g.conf); err != nil {
+		return err
+	}
+	if _, used := d.call.sim.st.HA[d.id]; used && !d.call.on("purge") {
+		return dief("unable to remove CT %d - used in HA resources and purge parameter not set.", d.id)
+	}
+	return nil
 }
 
 func (d destruction) work(t *task) error {
@@ -76,6 +82,7 @@ func (d destruction) work(t *task) error {
 	if d.call.on("purge") {
 		t.print(fmt.Sprintf("purging CT %d from related configurations..", d.id))
 		t.sim.removeFromJobs(d.id)
+		delete(t.sim.st.HA, d.id)
 	}
 	t.sim.remove(d.id)
 	return nil

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/proxmox/calendar"
 )
 
 var jobProps = vzdumpProps(props{
-	"id": format("pve-configid"), "schedule": format("pve-calendar-event").atMost(128), "starttime": matching(`[0-9]{1,2}:[0-9]{1,2}`),
+	"id": format("pve-configid"), "schedule": format("pve-calendar-event").atMost(calendar.MaxLength), "starttime": matching(`[0-9]{1,2}:[0-9]{1,2}`),
 	"dow": format("pve-day-of-week-list").with("starttime"), "enabled": boolean(), "repeat-missed": boolean(), "comment": str().atMost(512),
 })
 
@@ -70,10 +70,8 @@ func listJobs(c *call) (any, error) {
 	for _, id := range sortedKeys(c.sim.st.BackupJobs) {
 		row := c.jobRow(id)
 		if text, ok := row["schedule"].(string); ok {
-			if ev, err := parseEvent(text); err == nil {
-				if next, ok := ev.next(c.sim.opts.Now()); ok {
-					row["next-run"] = next.Unix()
-				}
+			if next, ok := c.sim.nextRun(text); ok {
+				row["next-run"] = next
 			}
 		}
 		rows = append(rows, row)
@@ -323,13 +321,22 @@ func (s *Sim) removeFromJobs(id proxmox.VMID) {
 	s.store.touch()
 }
 
-// calendarEvent checks a schedule (pve-common JSONSchema, pve-calendar-event).
+// nextRun is when a schedule fires next, in the node's zone, as Unix time.
+func (s *Sim) nextRun(schedule string) (int64, bool) {
+	ev, err := calendar.Parse(schedule)
+	if err != nil {
+		return 0, false
+	}
+	now := s.opts.Now()
+	next, ok := ev.Next(now, calendar.Options{Location: now.Location(), DST: calendar.Upstream})
+	return next.Unix(), ok
+}
+
+// calendarEvent checks a schedule (pve-common JSONSchema, pve-calendar-event). The text is Proxmox's: ours, which
+// knows more, is not what a client will see.
 func calendarEvent(text string) error {
-	if _, err := parseEvent(text); err != nil {
-		return &fault{status: 500, text: fmt.Sprintf("invalid calendar event '%s' - %s\n\n", text, err)}
+	if _, err := calendar.Parse(text); err != nil {
+		return &fault{status: 500, text: fmt.Sprintf("invalid calendar event '%s' - unable to parse calendar event at '%s'\n\n", text, text)}
 	}
 	return nil
 }
-
-// horizon is how far a schedule is looked ahead.
-const horizon = 200 * 366 * 24 * time.Hour

@@ -91,7 +91,8 @@ type status struct {
 }
 
 type haStatus struct {
-	Managed int `json:"managed"`
+	Managed int    `json:"managed"`
+	State   string `json:"state,omitempty"`
 }
 
 // A pressure is how long tasks of a running container waited, as texts.
@@ -146,6 +147,9 @@ func containerStatus(c *call) (any, error) {
 	}
 	st := c.sim.status(g)
 	st.HA = &haStatus{}
+	if state, ok := c.sim.st.HA[g.id]; ok {
+		st.HA.Managed, st.HA.State = 1, state
+	}
 	return st, nil
 }
 

@@ -58,6 +58,9 @@ func migrateContainer(c *call) (any, error) {
 	if g.running && !c.on("online") && !c.on("restart") {
 		return nil, dief("can't migrate running container without --online or --restart")
 	}
+	if _, managed := c.sim.underHA(g.id); managed {
+		return c.migrateByHA(target)
+	}
 	return c.fork("vzmigrate", g.id.String(), func(t *task) error {
 		if err := migrateWork(t, c, target); err != nil {
 			t.print("ERROR: " + err.Error())

@@ -68,6 +68,9 @@ func startContainer(c *call) (any, error) {
 	if !c.sim.st.Cluster.Quorate {
 		return nil, dief("cluster not ready - no quorum?")
 	}
+	if _, managed := c.sim.underHA(c.vmid()); managed {
+		return c.startByHA()
+	}
 	return c.fork("vzstart", c.vmid().String(), func(t *task) error {
 		if err := t.lockGuest(c.vmid()); err != nil {
 			return err
@@ -117,7 +120,8 @@ func (s *Sim) start(t *task, g *guest) error {
 	return nil
 }
 
-// startFailure is why a container would not come up: a volume or directory that is not there.
+// startFailure is why a container would not come up: a volume, directory or bridge that is not there. Of a bridge,
+// LXC's network hook says so (pve-container lxcnetaddbr, pve-common Network.pm, veth_create and tap_plug).
 func (s *Sim) startFailure(g *guest) string {
 	for m := range g.conf.mounts() {
 		switch m.kind {
@@ -133,6 +137,18 @@ func (s *Sim) startFailure(g *guest) string {
 			if s.st.Volumes[m.volume] == nil {
 				return fmt.Sprintf("volume '%s' does not exist", m.volume)
 			}
+		}
+	}
+	for _, k := range sortedKeys(g.conf.values) {
+		if !isFamily(k, "net") {
+			continue
+		}
+		net, err := netProps.parse(g.conf.values[k], "")
+		if err != nil || net["bridge"] == "" || net["link_down"] == "1" {
+			continue
+		}
+		if _, err := s.bridgeMTU(g.node, net["bridge"]); err != nil {
+			return strings.TrimSpace(err.Error())
 		}
 	}
 	return ""
@@ -166,6 +182,12 @@ func stopContainer(c *call) (any, error) {
 	}
 	if !c.isRunning() {
 		return nil, dief("CT %d not running", c.vmid())
+	}
+	if _, managed := c.sim.underHA(c.vmid()); managed {
+		if c.on("overrule-shutdown") {
+			return nil, paramError("overrule-shutdown", "Not applicable for HA resources.")
+		}
+		return c.stopByHA()
 	}
 	return c.fork("vzstop", c.vmid().String(), func(t *task) error {
 		if c.on("overrule-shutdown") {
@@ -214,6 +236,9 @@ const defaultShutdown = 60
 func shutdownContainer(c *call) (any, error) {
 	if !c.isRunning() {
 		return nil, dief("CT %d not running", c.vmid())
+	}
+	if _, managed := c.sim.underHA(c.vmid()); managed {
+		return c.stopByHA()
 	}
 	return c.fork("vzshutdown", c.vmid().String(), func(t *task) error {
 		if err := t.lockGuest(c.vmid()); err != nil {

@@ -342,7 +342,7 @@ func TestVirtualMachinesOccupyTheirIDs(t *testing.T) {
 func TestPrivileges(t *testing.T) {
 	st := lab(t)
 	no := false
-	st.Users["ann@pve"] = &User{Password: "x", Tokens: map[string]*Token{"sep": {PrivSep: true, Secret: "s"}, "full": {Secret: "s"}}}
+	st.Users["ann@pve"] = &User{Password: proxmox.NewSecret("x"), Tokens: map[string]*Token{"sep": {PrivSep: true, Secret: proxmox.NewSecret("s")}, "full": {Secret: proxmox.NewSecret("s")}}}
 	st.Groups["ops"] = []string{"ann@pve"}
 	st.Pools["home"] = &Pool{VMs: []proxmox.VMID{101}}
 	st.ACL = []ACL{

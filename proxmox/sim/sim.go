@@ -11,7 +11,7 @@
 // A Sim starts from a [State], a YAML document that a person can read, and writes it back after each change if a
 // file is named. A change is answered only when it is on disk; changes made at the same time share one write.
 //
-// The package imports proxmox and property, and never the client that talks to real nodes.
+// The package imports proxmox and its codecs, and never the client that talks to real nodes.
 package sim
 
 import (

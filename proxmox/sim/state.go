@@ -30,6 +30,7 @@ type State struct {
 	VMs        map[proxmox.VMID]*VM      `yaml:"vms,omitempty"` // virtual machines, which only occupy their ids
 	Volumes    volumes                   `yaml:"volumes,omitempty"`
 	Backups    map[string]*Backup        `yaml:"backups,omitempty"`
+	HA         map[proxmox.VMID]string   `yaml:"ha,omitempty"` // guests under high availability and the state that is requested
 	Pools      map[string]*Pool          `yaml:"pools"`
 	BackupJobs map[string]map[string]any `yaml:"backup-jobs"`
 	Datacenter map[string]any            `yaml:"datacenter"`
@@ -97,6 +98,7 @@ type Template struct {
 	OSType *string `yaml:"ostype"`         // what is detected in it; null: nothing
 	Arch   string  `yaml:"arch,omitempty"` // what is detected in it; empty where a distribution is known: amd64
 	CTime  int64   `yaml:"ctime,omitempty"`
+	OCI    *OCI    `yaml:"oci,omitempty"` // what an OCI image says; nil: it is an ordinary template
 	// Nodes are those that have it, where its storage is one of each node's own; empty: all.
 	Nodes   []string `yaml:"nodes,omitempty"`
 	Content string   `yaml:"content,omitempty"` // what is in the file, in place of all its bytes; its name where empty
@@ -211,7 +213,7 @@ func (u *User) UnmarshalYAML(n *yaml.Node) error {
 	if err := strictDecode(n, &f); err != nil {
 		return err
 	}
-	*u = User{Password: proxmox.Secret(f.Password), Comment: f.Comment, Disabled: f.Disabled}
+	*u = User{Password: proxmox.NewSecret(f.Password), Comment: f.Comment, Disabled: f.Disabled}
 	for name, t := range f.Tokens {
 		if t == nil {
 			return fmt.Errorf("line %d: token %q has no secret", n.Line, name)
@@ -220,7 +222,7 @@ func (u *User) UnmarshalYAML(n *yaml.Node) error {
 			u.Tokens = map[string]*Token{}
 		}
 		u.Tokens[name] = &Token{
-			PrivSep: t.PrivSep == nil || *t.PrivSep, Secret: proxmox.Secret(t.Secret),
+			PrivSep: t.PrivSep == nil || *t.PrivSep, Secret: proxmox.NewSecret(t.Secret),
 			Comment: t.Comment, Expire: t.Expire,
 		}
 	}
@@ -360,6 +362,9 @@ func (st *State) fill() {
 	fillMap(&st.VMs)
 	fillMap(&st.Volumes)
 	fillMap(&st.Backups)
+	if st.HA == nil {
+		st.HA = map[proxmox.VMID]string{}
+	}
 	fillMap(&st.Pools)
 	fillMap(&st.BackupJobs)
 	fillMap(&st.Datacenter)

@@ -137,6 +137,14 @@ func (c *stateChecker) guests(st *State) {
 		g := st.VMs[id]
 		c.guest(st, fmt.Sprintf("vms.%d", id), id, g != nil, func() string { return g.Node })
 	}
+	for _, id := range sortedKeys(st.HA) {
+		if st.Containers[id] == nil && st.VMs[id] == nil {
+			c.add(fmt.Sprintf("ha.%d", id), "is not among the guests")
+		}
+		if s := st.HA[id]; s != "started" && s != "stopped" && s != "ignored" && s != "disabled" && s != "error" {
+			c.add(fmt.Sprintf("ha.%d", id), "state %q is not one of started, stopped, ignored, disabled, error", s)
+		}
+	}
 	for _, name := range sortedKeys(st.Pools) {
 		if st.Pools[name] == nil {
 			st.Pools[name] = &Pool{}

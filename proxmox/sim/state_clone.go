@@ -16,7 +16,9 @@ func (st *State) clone() *State {
 	out.Storages = cloneMap(st.Storages, func(s *Storage) {
 		s.Content, s.Nodes = slices.Clone(s.Content), slices.Clone(s.Nodes)
 	})
-	out.Templates = cloneMap(st.Templates, func(t *Template) { t.OSType, t.Nodes = copyOf(t.OSType), slices.Clone(t.Nodes) })
+	out.Templates = cloneMap(st.Templates, func(t *Template) {
+		t.OSType, t.OCI, t.Nodes = copyOf(t.OSType), t.OCI.clone(), slices.Clone(t.Nodes)
+	})
 	out.Appliances = cloneMap(st.Appliances, func(a *Appliance) { a.OSType = copyOf(a.OSType) })
 	out.Downloads = cloneMap(st.Downloads, func(d *Download) { d.OSType = copyOf(d.OSType) })
 	out.Snippets = slices.Clone(st.Snippets)
@@ -24,6 +26,7 @@ func (st *State) clone() *State {
 	out.VMs = cloneMap(st.VMs, func(*VM) {})
 	out.Volumes = cloneMap(st.Volumes, func(v *Volume) { v.Snapshots = slices.Clone(v.Snapshots) })
 	out.Backups = cloneMap(st.Backups, func(*Backup) {})
+	out.HA = maps.Clone(st.HA)
 	out.Pools = cloneMap(st.Pools, func(p *Pool) { p.VMs, p.Storage = slices.Clone(p.VMs), slices.Clone(p.Storage) })
 	out.BackupJobs = make(map[string]map[string]any, len(st.BackupJobs))
 	for id, job := range st.BackupJobs {

@@ -36,7 +36,7 @@ func createTicket(c *call) (any, error) {
 		return nil, errLogin
 	}
 	given := c.str("password")
-	ok := u.Password != "" && subtle.ConstantTimeCompare([]byte(given), []byte(u.Password.Reveal())) == 1
+	ok := !u.Password.IsZero() && subtle.ConstantTimeCompare([]byte(given), []byte(u.Password.Reveal())) == 1
 	if owner, valid := c.sim.verifyTicket(given); !ok && !(valid && (owner == name || owner == rootUser)) {
 		return nil, errLogin
 	}

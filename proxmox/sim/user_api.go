@@ -100,7 +100,7 @@ func postUser(c *call) (any, error) {
 		return nil, dief("create user failed: user '%s' already exists", id)
 	}
 	c.sim.st.Users[id] = &User{
-		Password: proxmox.Secret(c.str("password")), Comment: c.str("comment"),
+		Password: proxmox.NewSecret(c.str("password")), Comment: c.str("comment"),
 		Disabled: c.given("enable") && !c.on("enable"),
 	}
 	for _, g := range splitList(c.str("groups")) {
@@ -191,10 +191,10 @@ func postToken(c *call) (any, error) {
 func newSecret() (proxmox.Secret, error) {
 	var b [16]byte
 	if _, err := rand.Read(b[:]); err != nil {
-		return "", fmt.Errorf("make secret: %w", err)
+		return proxmox.Secret{}, fmt.Errorf("make secret: %w", err)
 	}
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return proxmox.Secret(fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])), nil
+	return proxmox.NewSecret(fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])), nil
 }
 
 func deleteToken(c *call) (any, error) {

@@ -19,7 +19,8 @@ func (l *lane) copied(op plan.Op) call {
 		switch op := op.(type) {
 		case plan.CloneContainer:
 			task, err = l.run.Client.Clone(ctx, op.Source, proxmox.CloneParams{
-				ID: l.Ref.ID, Mode: cloneMode(op.Kind), Snapshot: op.Snapshot, Hostname: op.Hostname, Storage: op.Storage, Node: op.Target, Pool: op.Pool,
+				ID: l.Ref.ID, Mode: cloneMode(op.Kind), Snapshot: op.Snapshot, Hostname: op.Hostname, Description: op.Description,
+				Storage: op.Storage, Node: op.Target, Pool: op.Pool,
 			})
 		case plan.RestoreContainer:
 			task, err = l.run.Client.Restore(ctx, l.Ref.Node, proxmox.RestoreParams{

@@ -268,7 +268,9 @@ func TestSecrets(t *testing.T) {
 	lane.Steps[0].Op = op
 	x := n.executor()
 	check(t, run(t, x, lane), "101 failed after 0 of 1")
-	x.Secrets = func(context.Context, spec.SecretRef) (proxmox.Secret, error) { return "", errors.New("no such file") }
+	x.Secrets = func(context.Context, spec.SecretRef) (proxmox.Secret, error) {
+		return proxmox.Secret{}, errors.New("no such file")
+	}
 	got := run(t, x, lane)
 	check(t, got, "101 failed after 0 of 1")
 	if e := got[0].Err; e == nil || e.Error() != "read the password: no such file" {
@@ -278,7 +280,7 @@ func TestSecrets(t *testing.T) {
 		t.Errorf("sent: %v", m)
 	}
 	x.Secrets = func(_ context.Context, r spec.SecretRef) (proxmox.Secret, error) {
-		return proxmox.Secret("of " + r.File), nil
+		return proxmox.NewSecret("of " + r.File), nil
 	}
 	check(t, run(t, x, lane), "101 done after 1 of 1")
 	if p := n.sent[0].Params.Get("password"); p != "of /run/credentials/media" {

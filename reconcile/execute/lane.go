@@ -149,6 +149,9 @@ func (l *lane) carryOut(ctx context.Context) {
 		l.tell(Event{Kind: StepEnded, Step: i, Status: status, Err: err, Since: time.Since(begin)})
 		l.log(ctx, s, status, err, time.Since(begin))
 		if status != Done {
+			if status == Failed {
+				err = l.startAgain(ctx, i, err)
+			}
 			if l.safe != "" && err != nil {
 				err = fmt.Errorf("%w; everything it had is in the backup %s", err, l.safe)
 			}
@@ -159,6 +162,27 @@ func (l *lane) carryOut(ctx context.Context) {
 		l.result.Steps++
 	}
 	l.end(Done, nil)
+}
+
+// startAgain starts a container that the lane has stopped for a step that failed, where it was to be started in the
+// end: what could not be changed is no reason to be down.
+func (l *lane) startAgain(ctx context.Context, failed int, err error) error {
+	isStart := func(s plan.Step) bool { _, ok := s.Op.(plan.Start); return ok }
+	isStop := func(s plan.Step) bool { _, ok := s.Op.(plan.Shutdown); return ok }
+	last := slices.IndexFunc(l.Steps[failed:], isStart)
+	if last <= 0 || !slices.ContainsFunc(l.Steps[:failed], isStop) || l.goOn(ctx) != nil {
+		return err
+	}
+	index := failed + last
+	begin := time.Now()
+	l.tell(Event{Kind: StepStarted, Step: index})
+	status, startErr := l.step(ctx, index, l.Steps[index], begin)
+	l.tell(Event{Kind: StepEnded, Step: index, Status: status, Err: startErr, Since: time.Since(begin)})
+	l.log(ctx, l.Steps[index], status, startErr, time.Since(begin))
+	if startErr != nil {
+		return fmt.Errorf("%w; the container, which was stopped for it, could not be started again: %w", err, startErr)
+	}
+	return fmt.Errorf("%w; the container, which was stopped for it, was started again", err)
 }
 
 var errStop = errors.New("stopped on request")

@@ -21,6 +21,7 @@ var workers = map[journal.Kind][]string{
 	journal.Clone:    {"vzclone"},
 	journal.Restore:  {"vzrestore"},
 	journal.Backup:   {"vzdump"},
+	journal.Template: {"vztemplate"},
 	journal.Migrate:  {"vzmigrate", "hamigrate"},
 	journal.Start:    {"vzstart", "hastart"},
 	journal.Shutdown: {"vzshutdown", "hastop"},

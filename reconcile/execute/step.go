@@ -116,6 +116,8 @@ func (l *lane) prepare(ctx context.Context, op plan.Op) (call, error) {
 		return func(ctx context.Context) (proxmox.UPID, error) { return c.MoveVolume(ctx, l.Ref, p) }, err
 	case plan.DestroyVolume:
 		return l.destroyVolume(ctx, op)
+	case plan.MakeTemplate:
+		return func(ctx context.Context) (proxmox.UPID, error) { return c.ConvertToTemplate(ctx, l.Ref) }, nil
 	case plan.Start:
 		return func(ctx context.Context) (proxmox.UPID, error) { return c.Start(ctx, l.Ref) }, nil
 	case plan.Shutdown:
@@ -136,7 +138,7 @@ func (l *lane) create(ctx context.Context, op plan.CreateContainer) (call, error
 	p := proxmox.CreateParams{ID: l.Ref.ID, Template: op.Template, Pool: op.Pool, Values: op.Values, SSHKeys: op.SSHKeys}
 	if !op.Password.IsZero() {
 		if l.run.Secrets == nil {
-			return nil, errors.New("read the password: secrets cannot be read here")
+			return nil, errors.New("secrets cannot be read here")
 		}
 		var err error
 		if p.Password, err = l.run.Secrets(ctx, op.Password); err != nil {
@@ -177,6 +179,8 @@ func kindOf(op plan.Op) journal.Kind {
 		return journal.Migrate
 	case plan.MoveVolume:
 		return journal.Move
+	case plan.MakeTemplate:
+		return journal.Template
 	case plan.Start:
 		return journal.Start
 	case plan.Shutdown:

@@ -60,6 +60,7 @@ const (
 	Clone     Kind = "clone"
 	Restore   Kind = "restore"
 	Backup    Kind = "backup"
+	Template  Kind = "template"
 	Migrate   Kind = "migrate"
 	Start     Kind = "start"
 	Shutdown  Kind = "shutdown"

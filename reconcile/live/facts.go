@@ -40,9 +40,52 @@ func (o *Observer) Fill(ctx context.Context, have *plan.Live, n plan.Needs) (mor
 			return false, err
 		}
 	}
-	have.Guests, have.HA, have.Storages, have.Templates = o.guests, o.ha, o.storages, o.templates
-	have.Appliances, have.Pools = o.appliances, o.pools
+	for node := range n.Bridges {
+		if err := o.readBridges(ctx, node); err != nil {
+			return false, err
+		}
+	}
+	if n.Permissions {
+		if err := o.readPermissions(ctx); err != nil {
+			return false, err
+		}
+	}
+	o.facts(have)
 	return true, nil
+}
+
+// facts puts what was read for plans that need it into an observation.
+func (o *Observer) facts(have *plan.Live) {
+	have.Guests, have.HA, have.Storages, have.Templates = o.guests, o.ha, o.storages, o.templates
+	have.Bridges, have.Permissions = o.bridges, o.permissions
+	have.Appliances, have.Pools = o.appliances, o.pools
+}
+
+func (o *Observer) readPermissions(ctx context.Context) error {
+	p, err := o.Client.Permissions(ctx, "")
+	if err != nil {
+		return fmt.Errorf("read the privileges of the token: %w", err)
+	}
+	o.permissions = p
+	if p == nil {
+		o.permissions = proxmox.Permissions{}
+	}
+	return nil
+}
+
+func (o *Observer) readBridges(ctx context.Context, node string) error {
+	list, err := o.Client.Bridges(ctx, node)
+	if err != nil {
+		return fmt.Errorf("list bridges of node %s: %w", node, err)
+	}
+	if o.bridges == nil {
+		o.bridges = map[string]map[string]bool{}
+	}
+	o.bridges[node] = map[string]bool{}
+	for _, b := range list {
+		o.bridges[node][b.Name] = true
+	}
+	return nil
 }
 
 // readGuests finds what HA manages and the VMIDs that are taken by anything but the containers that were listed: virtual

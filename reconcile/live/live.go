@@ -28,6 +28,9 @@ type Observer struct {
 	// Parallel is how many configurations are read at once; 0 is 4, what a node answers fastest
 	// (three workers of pveproxy).
 	Parallel int
+	// Shown says that plans are for a person: they are looked over as far as reading can, whatever they do. Else
+	// privileges are read only for plans that a refusal would leave half done, which spares a request.
+	Shown bool
 
 	nodes     map[string]bool
 	tagStyle  setting.TagStyle
@@ -35,6 +38,9 @@ type Observer struct {
 	ha        map[proxmox.VMID]string
 	storages  map[string]map[string]proxmox.Storage
 	templates map[string]map[string]bool
+	bridges   map[string]map[string]bool
+
+	permissions proxmox.Permissions
 
 	appliances map[string][]proxmox.Appliance
 	pools      map[string]bool
@@ -50,10 +56,9 @@ func (o *Observer) Observe(ctx context.Context, want *spec.State) (*plan.Live, e
 		return nil, err
 	}
 	have := &plan.Live{
-		Nodes: o.nodes, TagStyle: o.tagStyle, Containers: map[proxmox.VMID]*plan.Observed{},
-		Guests: o.guests, HA: o.ha, Storages: o.storages, Templates: o.templates,
-		Appliances: o.appliances, Pools: o.pools,
+		Nodes: o.nodes, TagStyle: o.tagStyle, Containers: map[proxmox.VMID]*plan.Observed{}, Shown: o.Shown,
 	}
+	o.facts(have)
 	for node, online := range o.nodes {
 		if !online {
 			continue
@@ -124,9 +129,9 @@ func (o *Observer) checkNodes(want []string) error {
 
 // configs reads the configurations of the containers that are declared or owned.
 func (o *Observer) configs(ctx context.Context, want *spec.State, have *plan.Live) error {
-	declared := map[proxmox.VMID]bool{}
+	declared := map[proxmox.VMID]*spec.Container{}
 	for _, c := range want.Containers {
-		declared[c.ID] = true
+		declared[c.ID] = c
 	}
 	parallel := o.Parallel
 	if parallel == 0 {
@@ -137,11 +142,16 @@ func (o *Observer) configs(ctx context.Context, want *spec.State, have *plan.Liv
 	var mu sync.Mutex // guards have.Containers
 	var gone []proxmox.VMID
 	for id, c := range have.Containers {
-		if !declared[id] && !c.Owned(want.Cluster.Owner) {
+		w := declared[id]
+		if w == nil && !c.Owned(want.Cluster.Owner) {
 			continue
 		}
+		raw := false
+		if w != nil {
+			_, raw = setting.Raw.Get(w.Settings)
+		}
 		g.Go(func() error {
-			err := o.config(ctx, c)
+			err := o.config(ctx, c, raw)
 			if errors.Is(err, proxmox.ErrNoGuest) { // destroyed since the listing
 				mu.Lock()
 				gone = append(gone, id)
@@ -160,10 +170,13 @@ func (o *Observer) configs(ctx context.Context, want *spec.State, have *plan.Liv
 	return nil
 }
 
-// config reads and decodes one configuration. What concerns this container only is kept with it, so that the
-// others are still planned.
-func (o *Observer) config(ctx context.Context, c *plan.Observed) error {
+// config reads and decodes one configuration, with its raw lines where they are asked for. What concerns this
+// container only is kept with it, so that the others are still planned.
+func (o *Observer) config(ctx context.Context, c *plan.Observed, raw bool) error {
 	config, err := o.Client.Config(ctx, c.Ref)
+	if err == nil && raw {
+		c.Raw, err = o.rawLines(ctx, c.Ref)
+	}
 	switch {
 	case errors.Is(err, proxmox.ErrForbidden):
 		c.Managed, c.Broken = true, fmt.Errorf("read configuration of %s: %w", c.Ref, err)
@@ -176,4 +189,14 @@ func (o *Observer) config(ctx context.Context, c *plan.Observed) error {
 		c.Broken = fmt.Errorf("understand configuration of %s: %w", c.Ref, err)
 	}
 	return nil
+}
+
+// rawLines reads the lines for LXC itself, which only another view of the configuration shows. They are never nil
+// where there was no error.
+func (o *Observer) rawLines(ctx context.Context, ref proxmox.Ref) ([]proxmox.RawLine, error) {
+	c, err := o.Client.CurrentConfig(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	return append([]proxmox.RawLine{}, c.Raw...), nil
 }

@@ -268,3 +268,34 @@ func TestBroken(t *testing.T) {
 		t.Error("101 is broken")
 	}
 }
+
+// TestRawLines reads raw lines where the spec declares some, with a request of its own.
+func TestRawLines(t *testing.T) {
+	c, s := node(t)
+	st := s.State()
+	st.Containers[101].Config += "lxc.cap.drop: sys_admin\nlxc.mount.entry: /srv srv none bind 0 0\n"
+	again, err := sim.New(st, sim.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(again.Close)
+	c.Transport = again.As("felhom@pve!agent")
+	w := want(101, 102)
+	w.Containers[0].Settings = setting.Record{}
+	setting.Raw.Set(w.Containers[0].Settings, []string{})
+	have, err := (&live.Observer{Client: proxmox.NewClient(c)}).Observe(t.Context(), w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, _ := setting.Raw.Get(have.Containers[101].Current.Record)
+	if d := cmp.Diff([]string{"lxc.cap.drop: sys_admin", "lxc.mount.entry: /srv srv none bind 0 0"}, lines); d != "" {
+		t.Error(d)
+	}
+	if have.Containers[102].Raw != nil {
+		t.Error("lines of 102 were read, which declares none")
+	}
+	views := slices.DeleteFunc(c.take(), func(r string) bool { return !strings.Contains(r, "/config") })
+	if d := cmp.Diff([]string{"GET /nodes/pve1/lxc/101/config"}, views); d != "" {
+		t.Error(d)
+	}
+}

@@ -1,8 +1,12 @@
+//go:build unix
+
 package plan_test
 
 import (
 	"fmt"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/reconcile/plan"
@@ -41,13 +45,24 @@ func fleet(b *testing.B, n int) (*spec.State, *plan.Live) {
 	return want, have
 }
 
+// cpu is the processor time that this process has used, which the load of the machine changes less than the clock.
+func cpu(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
 // BenchmarkCompute is what a plan costs once everything is read: decoding the live configurations, and
-// comparing.
+// comparing. The collection of garbage is part of the processor time.
 func BenchmarkCompute(b *testing.B) {
 	for _, n := range []int{1000, 10000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			want, have := fleet(b, n)
 			b.ReportAllocs()
+			before := cpu(b)
 			for b.Loop() {
 				for _, o := range have.Containers {
 					if err := o.Understand(); err != nil {
@@ -58,6 +73,7 @@ func BenchmarkCompute(b *testing.B) {
 					b.Fatalf("the plan is not empty: %v", p)
 				}
 			}
+			b.ReportMetric(float64((cpu(b)-before).Milliseconds())/float64(b.N), "cpu-ms/op")
 		})
 	}
 }

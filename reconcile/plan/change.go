@@ -10,32 +10,34 @@ import (
 
 // change plans a container that exists.
 func (c *computation) change(w *spec.Container, have *Observed) {
-	stop := w.Power == spec.Stopped && have.Running && !c.leftToHA(w, have.Ref.ID, "stop")
+	stop := w.Power == spec.Stopped && have.Running && !c.powerless(w, have.Ref.ID, "stop")
 	facts := setting.Facts{
 		// A container that shall be stopped is stopped first, so that nothing stays pending.
 		Running:      have.Running && !stop,
 		Unprivileged: setting.Unprivileged.Or(have.Current.Record, false),
 		TagStyle:     c.have.TagStyle,
 	}
-	edits := diff(c.settings(w), have, facts, w.Lifecycle.Ignore)
+	edits := diff(withImageNetwork(w, c.settings(w), have), have, facts, c.ignored(w, have))
 	if c.recreate(w, have, edits) {
 		return
 	}
 	edits = append(edits, c.freed(w, have)...)
 	edits = c.possible(w, c.withoutRenames(w, edits))
 	c.unused(w, have, edits)
+	edits, mark, hold := c.finish(w, have, edits)
 	restart := c.mayRestart(w, have, facts, edits)
 	if facts.Running && !restart {
 		edits = c.without(w, edits)
 	}
-	lane := Lane{Ref: have.Ref, Name: w.Name, Action: Change, Base: have.Config, Changes: changesOf(edits)}
+	lane := Lane{Ref: have.Ref, Name: w.Name, Action: Change, Base: have.Config, Changes: changesOf(slices.Concat(edits, mark))}
+	lane.Adopts = !c.ours(have)
 	if stop {
 		lane.Steps, edits = revertFirst(edits, have)
 		lane.Steps = append(lane.Steps, Step{Op: Shutdown{shutdownTimeout}, Effect: setting.Restart, Cause: "state: stopped"})
 	}
-	start := w.Power == spec.Running && !have.Running && !setting.Template.Or(have.Current.Record, false) &&
-		!c.leftToHA(w, have.Ref.ID, "start")
-	lane.Steps = append(lane.Steps, sorted(edits, have).steps(facts, restart, start)...)
+	start := w.Power == spec.Running && !have.Running && !hold && !setting.Template.Or(have.Current.Record, false) &&
+		!c.powerless(w, have.Ref.ID, "start")
+	lane.Steps = append(lane.Steps, beforeStart(sorted(edits, have).steps(facts, restart, start), configStep(mark))...)
 	if ch, steps, differs := c.poolChange(w, have.Ref.ID); differs {
 		lane.Changes, lane.Steps = append(lane.Changes, ch), append(lane.Steps, steps...)
 	}
@@ -52,6 +54,15 @@ func (c *computation) change(w *spec.Container, have *Observed) {
 		}
 	}
 	c.plan.Lanes = append(c.plan.Lanes, lane)
+}
+
+// ignored are the settings that are left as they are. The mark of a container that is not finished goes in any case.
+func (c *computation) ignored(w *spec.Container, have *Observed) []string {
+	out := slices.Concat(w.Lifecycle.Ignore, keptOfImage(w))
+	if c.unfinished(have) {
+		out = slices.DeleteFunc(out, func(path string) bool { return path == setting.Description.Path })
+	}
+	return out
 }
 
 // without keeps the edits that can be made without a restart. Settings are made and wait by themselves; a volume
@@ -81,7 +92,7 @@ func (c *computation) possible(w *spec.Container, edits []edit) []edit {
 		b := Blocked{ID: w.ID, Name: w.Name, What: e.change.Label(), Change: &e.change}
 		switch {
 		case e.change.Access.Root && e.kind != editWait:
-			b.Reason = e.change.Access.Reason + ", and this version of tend acts with an API token only; Proxmox would answer: " + e.change.Access.Refusal
+			b.Reason = rootReason(e.change.Access)
 			b.Ways = []string{"make the change by hand as root@pam", "add the setting to lifecycle.ignore"}
 		case e.change.Effect == setting.Recreate:
 			b.Reason = "an existing container cannot change it"
@@ -95,6 +106,11 @@ func (c *computation) possible(w *spec.Container, edits []edit) []edit {
 			b.Reason, b.Ways = c.cannotAllocate(w, e)
 		case e.kind == editMove:
 			b.Reason, b.Ways = c.cannotHold(w.Node, e.value)
+		case e.kind == editTemplate && c.have.Containers[w.ID].Config.Current["parent"] != "":
+			b.Reason, b.Ways = "a container with snapshots cannot become a template", []string{"delete its snapshots"}
+		}
+		if b.Reason == "" {
+			b.Reason, b.Ways = c.preflightEdit(w, e)
 		}
 		if b.Reason == "" {
 			out = append(out, e)

@@ -23,6 +23,7 @@ func Compute(want *spec.State, have *Live, pol Policy) *Plan {
 		c.container(w)
 	}
 	c.unclaimed(claimed)
+	c.preflight()
 	c.orderStarts()
 	c.jobs()
 	slices.SortFunc(c.plan.Lanes, func(a, b Lane) int {
@@ -59,8 +60,16 @@ func (c *computation) container(w *spec.Container) {
 		c.create(w, refuse)
 		return
 	}
+	owned := c.ours(have)
 	switch {
-	case !have.Owned(c.want.Cluster.Owner) && !w.Adopt:
+	case !owned && have.Lock != "":
+		// It may be on its way to be ours: what a create leaves at first has no tags.
+		c.block(Blocked{
+			ID: w.ID, Name: w.Name, What: "change", Waiting: true,
+			Reason: fmt.Sprintf("VMID %d is locked (%s): an operation is at work, and whose container it becomes is not known yet", w.ID, have.Lock),
+			Ways:   []string{"plan again when it has ended"},
+		})
+	case !owned && !w.Adopt && !c.policy.Adopt:
 		c.refuseForeign(w, have, refuse)
 	case have.Broken != nil:
 		refuse("change", have.Broken.Error(), "put the value right with pct set, or report it as a fault of tend")
@@ -76,7 +85,7 @@ func (c *computation) refuseForeign(w *spec.Container, have *Observed, refuse fu
 	if strings.EqualFold(have.Name, w.Name) {
 		reason = fmt.Sprintf("a container of this name exists and does not carry the tag %q of this spec", c.want.Cluster.Owner)
 	}
-	refuse("change", reason, "write adopt: true to take it over as it is", "give the container another id")
+	refuse("change", reason, "to take it over: write adopt: true, or apply with --adopt", "give the container another id")
 }
 
 // settings are the values that a container shall have: those written, its host name and the owner's tag.

@@ -314,7 +314,7 @@ func TestChange(t *testing.T) {
 		plan: `101 web: change on pve1 · online
   ~ cores 1 → 2 · online
   1. set cores="2"
-101 web: blocked: features: API tokens may only change nesting, and this version of tend acts with an API token only; Proxmox would answer: Permission check failed (changing feature flags (except nesting) is only allowed for root@pam)
+101 web: blocked: features: API tokens may only change nesting; tend acts with an API token, to which Proxmox answers: Permission check failed (changing feature flags (except nesting) is only allowed for root@pam)
 0 in sync
 `,
 	}, {
@@ -355,7 +355,7 @@ func TestChange(t *testing.T) {
 	}, {
 		name: "adoption adds the tag", have: []string{"tags", "mine"}, want: `"tags": ["mine"]`,
 		edit: func(c *spec.Container) { c.Adopt = true },
-		plan: `101 web: change on pve1 · online
+		plan: `101 web: adopt and change on pve1 · online
   ~ tags mine → mine, tend · online
   1. set tags="mine;tend"
 0 in sync

@@ -30,10 +30,11 @@ func (c *computation) create(w *spec.Container, refuse func(string, string, ...s
 	case w.From.Backup != "":
 		values, changes := createValues(c.settings(w), c.createFacts(w))
 		lane.Changes = withoutRoot(changes)
+		values[setting.Description.PVE] = c.mark()
 		lane.Steps = []Step{{Op: c.restore(w, values, changes), Cause: adjusted(w)}}
 	default:
 		values, changes := createValues(c.settings(w), c.createFacts(w))
-		if c.needsRoot(changes, refuse) {
+		if c.needsRoot(w, changes, refuse) {
 			return
 		}
 		lane.Changes = changes
@@ -43,7 +44,10 @@ func (c *computation) create(w *spec.Container, refuse func(string, string, ...s
 		}}
 		switch {
 		case w.From.Image != "":
+			values[setting.Description.PVE] = c.mark()
 			lane.Steps[0].Cause = adjusted(w)
+		case setting.Template.Or(w.Settings, false):
+			lane.Steps = append(lane.Steps, Step{Op: MakeTemplate{}, Cause: "template: true"})
 		case w.Power == spec.Running:
 			lane.Steps = append(lane.Steps, Step{Op: Start{}, Cause: "state: running"})
 		}
@@ -70,15 +74,23 @@ func adjusted(w *spec.Container) string {
 }
 
 // needsRoot refuses a create that only root@pam could make.
-func (c *computation) needsRoot(changes []setting.Change, refuse func(string, string, ...string)) (refused bool) {
-	for _, ch := range changes {
+func (c *computation) needsRoot(w *spec.Container, changes []setting.Change, refuse func(string, string, ...string)) (refused bool) {
+	for i, ch := range changes {
 		if ch.Access.Root {
-			refuse("create", ch.Label()+": "+ch.Access.Reason+", and this version of tend acts with an API token only; Proxmox would answer: "+ch.Access.Refusal,
-				"remove it from the spec", "create the container by hand as root@pam and adopt it")
+			c.block(Blocked{ID: w.ID, Name: w.Name, What: ch.Label(), Change: &changes[i], Reason: rootReason(ch.Access)})
 			refused = true
 		}
 	}
+	if refused {
+		refuse("create", "some of it only root@pam may set, and a container is never made in part",
+			"take that out of the spec", "create the container by hand as root@pam and adopt it")
+	}
 	return refused
+}
+
+// rootReason says why a change is left to root.
+func rootReason(a setting.Access) string {
+	return a.Reason + "; tend acts with an API token, to which Proxmox answers: " + a.Refusal
 }
 
 func withoutRoot(changes []setting.Change) []setting.Change {
@@ -115,7 +127,8 @@ func (c *computation) restore(w *spec.Container, values proxmox.Values, changes 
 func (c *computation) cloneSteps(w *spec.Container) []Step {
 	from := w.From.Clone
 	op := CloneContainer{
-		Source: c.have.Containers[from.ID].Ref, Hostname: w.Hostname(), Snapshot: from.Snapshot, Kind: from.Kind, Pool: c.newPool(w),
+		Source: c.have.Containers[from.ID].Ref, Hostname: w.Hostname(), Description: c.mark(), Snapshot: from.Snapshot, Kind: from.Kind,
+		Pool: c.newPool(w),
 	}
 	if from.Kind == spec.FullClone {
 		op.Storage = setting.Storage.Or(setting.RootFS.Or(w.Settings, nil), "")
@@ -136,7 +149,11 @@ func (c *computation) cloneSteps(w *spec.Container) []Step {
 // cannotCreate says why a container cannot be made, and what helps; "" where it can.
 func (c *computation) cannotCreate(w *spec.Container) (why string, ways []string) {
 	online, known := c.have.Nodes[w.Node]
+	path := "/vms/" + w.ID.String()
 	switch {
+	case c.have.Permissions != nil && !c.have.Permissions.Allows(path, "VM.Audit"):
+		return "the token may not see it, if it exists: it lacks VM.Audit on " + path,
+			[]string{"give the token VM.Audit there", "tend doctor --role prints the roles and entries that the spec needs"}
 	case !known:
 		return fmt.Sprintf("node %s does not exist", w.Node),
 			[]string{"write one of the cluster's nodes: " + join(slices.Sorted(maps.Keys(c.have.Nodes)))}
@@ -153,17 +170,78 @@ func (c *computation) cannotCreate(w *spec.Container) (why string, ways []string
 		}
 		return c.cannotClone(w)
 	}
-	from, t := c.resolve(w), c.have.Templates[w.Node]
-	switch {
-	case from.why != "":
-		return from.why, from.ways
-	case t != nil && from.volume != "" && !from.unknown && from.after == nil && !t[from.volume]:
-		return fmt.Sprintf("template %s is not on node %s", from.volume, w.Node), templateWays(from.volume, t)
+	if why, ways := c.noTemplate(w); why != "" {
+		return why, ways
 	}
 	if why, ways := c.cannotJoin(c.newPool(w)); why != "" {
 		return why, ways
 	}
+	if why, ways := c.doubles(w); why != "" {
+		return why, ways
+	}
 	return c.cannotPlace(w)
+}
+
+// noTemplate says why the template of a container is not to be had. A storage that the token may not see is not
+// listed, and neither is what it holds.
+func (c *computation) noTemplate(w *spec.Container) (why string, ways []string) {
+	from := c.resolve(w)
+	if from.why != "" {
+		return from.why, from.ways
+	}
+	template := from.volume
+	present := c.have.Templates[w.Node]
+	if present == nil || template == "" || present[template] || from.unknown || from.after != nil {
+		return "", nil
+	}
+	storage, _, _ := strings.Cut(template, ":")
+	if _, seen := c.have.Storages[w.Node][storage]; !seen {
+		return fmt.Sprintf("storage %s of template %s is not on node %s, or the token may not see it", storage, template, w.Node),
+			[]string{"give the token Datastore.Audit on /storage/" + storage, "correct the name of the storage"}
+	}
+	return fmt.Sprintf("template %s is not on node %s", template, w.Node), templateWays(template, present)
+}
+
+// doubles says which container runs that this one would be a second of: one that tend manages and the spec does not
+// declare any more, with its name or one of its addresses. Most likely its id was changed.
+func (c *computation) doubles(w *spec.Container) (why string, ways []string) {
+	mine := addresses(w.Settings)
+	for _, id := range slices.Sorted(maps.Keys(c.have.Containers)) {
+		have := c.have.Containers[id]
+		declared := slices.ContainsFunc(c.want.Containers, func(x *spec.Container) bool { return x.ID == id })
+		if declared || !have.Running || !have.Owned(c.want.Cluster.Owner) {
+			continue
+		}
+		same := ""
+		for a := range addresses(have.Current.Record) {
+			if mine[a] {
+				same = "address " + a
+			}
+		}
+		if strings.EqualFold(have.Name, w.Hostname()) {
+			same = "name " + have.Name
+		}
+		if same != "" {
+			return fmt.Sprintf("container %d, which the spec does not declare, runs with the same %s", id, same), []string{
+				fmt.Sprintf("write id: %d, if it is the same container", id), "stop the other one, or destroy it (--prune), and apply again",
+			}
+		}
+	}
+	return "", nil
+}
+
+// addresses are the fixed addresses of a container, without their prefix length.
+func addresses(r setting.Record) map[string]bool {
+	out := map[string]bool{}
+	members, _ := r[setting.Network.Path].(setting.Members)
+	for _, net := range members {
+		for _, key := range []setting.Key[string]{setting.IPv4, setting.IPv6} {
+			if a, _, fixed := strings.Cut(key.Or(net, ""), "/"); fixed {
+				out[a] = true
+			}
+		}
+	}
+	return out
 }
 
 // cannotPlace says why the volumes of a new container find no place.
@@ -248,7 +326,7 @@ func createValues(want setting.Record, f setting.Facts) (proxmox.Values, []setti
 			continue
 		}
 		v, ok := row.Want(want[i.Path], nil, f)
-		if !ok {
+		if !ok || i.Path == setting.Template.Path { // made of it afterwards
 			continue
 		}
 		_, written := want[i.Path]

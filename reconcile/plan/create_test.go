@@ -78,8 +78,9 @@ func TestCreate(t *testing.T) {
 	}, {
 		name: "a root-only setting blocks the create: a container never starts half made",
 		want: `"features": {"fuse": true}`,
-		plan: "101 web: blocked: create: features: API tokens may only change nesting, and this version of tend acts with an API token only; " +
-			"Proxmox would answer: Permission check failed (changing feature flags (except nesting) is only allowed for root@pam)\n0 in sync\n",
+		plan: "101 web: blocked: features: API tokens may only change nesting; tend acts with an API token, to which Proxmox answers: " +
+			"Permission check failed (changing feature flags (except nesting) is only allowed for root@pam)\n" +
+			"101 web: blocked: create: some of it only root@pam may set, and a container is never made in part\n0 in sync\n",
 	}}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {

@@ -24,15 +24,16 @@ type edit struct {
 type editKind int
 
 const (
-	editSet    editKind = iota
-	editDelete          // remove the key
-	editRevert          // drop what is pending
-	editWait            // it is pending as it shall be: nothing to send, a restart is missing
-	editGrow            // grow the volume
-	editAlloc           // set, and Proxmox makes or attaches a volume
-	editNet             // set or delete a network interface
-	editMove            // move the volume to another storage
-	editFree            // destroy a volume that nothing mounts
+	editSet      editKind = iota
+	editDelete            // remove the key
+	editRevert            // drop what is pending
+	editWait              // it is pending as it shall be: nothing to send, a restart is missing
+	editGrow              // grow the volume
+	editAlloc             // set, and Proxmox makes or attaches a volume
+	editNet               // set or delete a network interface
+	editMove              // move the volume to another storage
+	editFree              // destroy a volume that nothing mounts
+	editTemplate          // make the container a template
 )
 
 // A differ compares what a container shall be with what it is and will be once it has stopped.
@@ -70,6 +71,9 @@ func (d *differ) add(e edit) {
 // row compares a setting with one key.
 func (d *differ) row(row setting.Row) {
 	path := row.SpecPath()
+	if path == setting.Raw.Path && d.have.Raw == nil {
+		return // nobody has asked for them
+	}
 	current, next := d.have.Current.Record[path], d.have.Next.Record[path]
 	v, ok := row.Want(d.want[path], next, d.facts)
 	if !ok {
@@ -88,6 +92,9 @@ func (d *differ) row(row setting.Row) {
 		e.value = row.FormatWire(v)
 		if v == nil || e.value == "" || row.Equal(v, nil) && !row.Info().Fixed && !explicitOff(current) {
 			e.kind = editDelete
+		}
+		if path == setting.Template.Path && v == true {
+			e.kind = editTemplate
 		}
 	}
 	d.add(e)
@@ -111,6 +118,7 @@ func (d *differ) against(
 	case equal(want, current):
 		e.kind = editRevert
 		e.change.Old, e.change.Effect, e.change.Note = value(next), setting.Online, "drops a change that is pending"
+		e.change.Renamed = renamed(next, want)
 	case pending && d.facts.Running && equal(want, next):
 		e.kind = editWait
 		e.change.Effect, e.change.Note = setting.Restart, "pending already"
@@ -163,20 +171,23 @@ func (d *differ) slots(fam *setting.Family) []string {
 	return out
 }
 
-// slotOf finds the key of a wanted member: where its volume is, if the spec names one, else by identity, in
-// what will be before what is.
+// slotOf finds the key of a wanted member: where its volume is, if the spec names one, else by identity. Who
+// only has a path stays with what is mounted there now, unless that goes: what somebody makes of another mount
+// with the next start is not its volume.
 func (d *differ) slotOf(fam *setting.Family, id string, want setting.Record, used map[string]bool) string {
-	views := []setting.Live{d.have.Next, d.have.Current}
 	if v, ok := setting.Volume.Get(want); ok && fam == setting.Mounts {
-		for _, l := range views {
-			for other, r := range mountsOf(l.Record) {
-				if slot := l.Slots[fam.Path][other]; setting.Volume.Or(r, "") == v && !used[slot] {
+		for _, l := range []setting.Live{d.have.Next, d.have.Current} {
+			for _, other := range slices.Sorted(maps.Keys(mountsOf(l.Record))) {
+				if slot := l.Slots[fam.Path][other]; setting.Volume.Or(mountsOf(l.Record)[other], "") == v && !used[slot] {
 					return slot
 				}
 			}
 		}
 	}
-	for _, l := range views {
+	if slot := d.have.Current.Slots[fam.Path][id]; slot != "" && !used[slot] && !d.have.Config.Deleted[slot] {
+		return slot
+	}
+	for _, l := range []setting.Live{d.have.Next, d.have.Current} {
 		if slot := l.Slots[fam.Path][id]; slot != "" && !used[slot] {
 			return slot
 		}
@@ -199,13 +210,13 @@ func at(l setting.Live, fam *setting.Family, slot string) (id string, r *setting
 func (d *differ) member(fam *setting.Family, slot, id string, spec setting.Record) {
 	curID, cur := at(d.have.Current, fam, slot)
 	nextID, next := at(d.have.Next, fam, slot)
-	base := next
-	if base == nil {
-		base = cur
+	base := named{nextID, next}
+	if next == nil || fam == setting.Mounts && cur != nil && strayed(spec, *cur, *next) {
+		base = named{curID, cur}
 	}
-	want := fam.Member.Merge(spec, *base, d.facts)
+	want := fam.Member.Merge(spec, *base.r, d.facts)
 	if fam == setting.Mounts {
-		d.mount(fam, slot, id, named{curID, cur}, named{nextID, next}, want)
+		d.mount(slot, id, mountViews{named{curID, cur}, named{nextID, next}, *base.r}, want)
 		return
 	}
 	index, _ := fam.Index(slot)
@@ -239,6 +250,16 @@ func value(v any) any {
 		return nil
 	}
 	return *n.r
+}
+
+// renamed is what identifies a member in place of what shall; "" where that is the same.
+func renamed(have, want any) string {
+	a, _ := have.(named)
+	b, _ := want.(named)
+	if a.r == nil || a.id == b.id {
+		return ""
+	}
+	return a.id
 }
 
 func equalNamed(fam *setting.Family) func(a, b any) bool {

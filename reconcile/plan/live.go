@@ -27,6 +27,12 @@ type Live struct {
 	PoolOf     map[proxmox.VMID]string      // in which pool guests are, where the spec says of any where it shall be
 	Jobs       map[string]proxmox.BackupJob // by id, where the spec is about backup jobs
 	JobsBroken error                        // why they could not be read
+	Bridges    map[string]map[string]bool   // bridges that the token sees, by node
+
+	// Permissions are what the token may do.
+	Permissions proxmox.Permissions
+	// Shown says that the plan is for a person, so that it is looked over as far as reading can.
+	Shown bool
 }
 
 // Observed is one container as it was found.
@@ -39,7 +45,9 @@ type Observed struct {
 	// Managed says that the configuration was read: the container is declared or carries the owner's tag.
 	Managed bool
 	Config  proxmox.Config
-	Broken  error // why the configuration could not be read or understood; nil where it could
+	// Raw are the lines for LXC itself, which the configuration does not show; nil: not read.
+	Raw    []proxmox.RawLine
+	Broken error // why the configuration could not be read or understood; nil where it could
 
 	Current setting.Live // in force
 	Next    setting.Live // in force once the container has stopped
@@ -48,20 +56,36 @@ type Observed struct {
 // Understand decodes the configuration that was read into Current and Next.
 func (o *Observed) Understand() error {
 	var err error
-	if o.Current, err = setting.Container.ParseValues(o.Config.Current); err != nil {
+	current := o.values()
+	if o.Current, err = setting.Container.ParseValues(current); err != nil {
 		return err
 	}
 	if len(o.Config.Pending) == 0 && len(o.Config.Deleted) == 0 {
 		o.Next = o.Current
 		return nil
 	}
-	next := maps.Clone(o.Config.Current)
+	next := maps.Clone(current)
 	for key := range o.Config.Deleted {
 		delete(next, key)
 	}
 	maps.Copy(next, o.Config.Pending)
 	o.Next, err = setting.Container.ParseValues(next)
 	return err
+}
+
+// values are the values in force, with the raw lines as the table reads them. They are kept out of Config, which is
+// compared with later readings that do not show them.
+func (o *Observed) values() proxmox.Values {
+	if len(o.Raw) == 0 {
+		return o.Config.Current
+	}
+	var lines []string
+	for _, l := range o.Raw {
+		lines = append(lines, l.Key+": "+l.Value)
+	}
+	out := maps.Clone(o.Config.Current)
+	out[setting.Raw.PVE] = setting.Raw.FormatWire(lines)
+	return out
 }
 
 // Owned reports whether the container carries a tag. Proxmox may have changed the tag's case.

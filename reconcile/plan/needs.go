@@ -11,6 +11,9 @@ type Needs struct {
 	Guests    bool            // which VMIDs are taken by other guests, and which containers HA manages
 	Storages  map[string]bool // by node: what its storages are
 	Templates map[string]bool // by node: which templates it has
+	Bridges   map[string]bool // by node: which bridges it has
+	// Permissions: what the token may do.
+	Permissions bool
 	// Appliances is by node: which templates it may download.
 	Appliances map[string]bool
 	Pools      bool // which pools there are
@@ -22,7 +25,8 @@ func newNeeds() Needs {
 
 // None reports whether nothing more must be known.
 func (n Needs) None() bool {
-	return !n.Guests && !n.Pools && len(n.Storages) == 0 && len(n.Templates) == 0 && len(n.Appliances) == 0
+	return !n.Guests && !n.Permissions && !n.Pools &&
+		len(n.Storages)+len(n.Templates)+len(n.Bridges)+len(n.Appliances) == 0
 }
 
 // Needs returns what the plan assumes and the observation does not say. A plan that creates nothing and
@@ -33,6 +37,7 @@ func (p *Plan) Needs(have *Live) Needs {
 	maps.Copy(n.Storages, p.needs.Storages)
 	maps.Copy(n.Templates, p.needs.Templates)
 	maps.Copy(n.Appliances, p.needs.Appliances)
+	p.preflightNeeds(have, &n)
 	for _, l := range p.Lanes {
 		if l.Kind != ContainerKind {
 			continue

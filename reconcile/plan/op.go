@@ -65,11 +65,13 @@ type DestroyVolume struct{ Volume string }
 type CloneContainer struct {
 	Source   proxmox.Ref
 	Hostname string
-	Snapshot string
-	Kind     spec.CloneKind
-	Pool     string
-	Storage  string // of a full clone; the source's where empty
-	Target   string // node, where it is another than the source's
+	// Description marks the copy until it is finished.
+	Description string
+	Snapshot    string
+	Kind        spec.CloneKind
+	Pool        string
+	Storage     string // of a full clone; the source's where empty
+	Target      string // node, where it is another than the source's
 }
 
 // RestoreContainer makes a container from a backup.
@@ -87,6 +89,9 @@ type Migrate struct {
 	Timeout time.Duration // of the shutdown
 }
 
+// MakeTemplate turns the stopped container into a template, for good.
+type MakeTemplate struct{}
+
 // Backup backs the container up and keeps the backup.
 type Backup struct{ Storage string }
 
@@ -96,6 +101,7 @@ type RestoreOver struct {
 }
 
 func (Backup) op()           {}
+func (MakeTemplate) op()     {}
 func (RestoreOver) op()      {}
 func (CloneContainer) op()   {}
 func (RestoreContainer) op() {}
@@ -171,3 +177,6 @@ func (o Backup) Verb() string { return "back up to " + o.Storage }
 
 // Verb implements [Op].
 func (o RestoreOver) Verb() string { return "restore the backup over it" }
+
+// Verb implements [Op].
+func (MakeTemplate) Verb() string { return "make it a template" }

@@ -14,6 +14,7 @@ type sorting struct {
 	volumes    []edit // mounts and the root file system, and networks
 	grows      []edit
 	moves      []edit
+	template   []edit
 	frees      []string         // volumes that go, once they are not mounted any more
 	need       []setting.Change // what takes effect when the container stops
 	protected  bool             // as it is now
@@ -31,6 +32,8 @@ func sorted(edits []edit, have *Observed) sorting {
 			s.grows = append(s.grows, e)
 		case e.kind == editMove:
 			s.moves = append(s.moves, e)
+		case e.kind == editTemplate:
+			s.template = append(s.template, e)
 		case e.key == setting.Protection.PVE:
 			s.protection = append(s.protection, e)
 		case e.kind == editAlloc || e.kind == editNet || isVolumeKey(e.key):
@@ -75,7 +78,11 @@ func (s sorting) steps(f setting.Facts, restart, start bool) []Step {
 	for _, v := range s.frees {
 		out = append(out, Step{Op: DestroyVolume{v}, Effect: setting.Online, Cause: "as the spec or the command line says"})
 	}
-	return append(out, last...)
+	out = append(out, last...)
+	for _, e := range s.template {
+		out = append(out, stepOf(MakeTemplate{}, e))
+	}
+	return out
 }
 
 // powerSteps move volumes and bring the container to run, or to run with what was pending.

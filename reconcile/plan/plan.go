@@ -21,6 +21,7 @@ type Plan struct {
 	Blocked   []Blocked      // in the same order
 	Unclaimed []Unclaimed    // containers with the owner's tag that the spec does not declare
 	Unused    []UnusedVolume // volumes of declared containers that nothing mounts: kept until somebody says otherwise
+	Warnings  []string       // what a person should know though nothing is blocked, as that a storage may fill up
 	InSync    int            // declared containers that are as they shall be
 
 	needs Needs // what was found missing on the way
@@ -71,6 +72,7 @@ type Lane struct {
 	After   []proxmox.VMID   // containers whose lanes must have ended well before
 	Uses    []Subject        // templates whose lanes must have ended well before
 	Frees   []string         // volumes that are destroyed, with their data
+	Adopts  bool             // it is taken over: it did not carry the owner's tag before
 	// Base is the configuration that the plan was made on, with its digest; zero for creates.
 	Base proxmox.Config
 }
@@ -129,6 +131,7 @@ type Policy struct {
 	PrunePercent int           // and at most so many percent of those that carry the owner's tag; 0 is no such limit
 	PruneGrace   time.Duration // stop them first and destroy them after so long; 0 destroys at once
 	Now          time.Time     // for the grace time
+	Adopt        bool          // take over declared containers that do not carry the owner's tag
 
 	WindowOpen bool // a maintenance window is open now
 	RestartAll bool // restart what needs it, whatever the spec's policies
@@ -139,6 +142,16 @@ type Policy struct {
 // shutdownTimeout is how long a container may take to stop before it is stopped by force; Proxmox's own
 // default for a shutdown.
 const shutdownTimeout = 60 * time.Second
+
+// Frees counts the volumes that are destroyed with their data, but for those that go with their container.
+func (p *Plan) Frees() (n int) {
+	for _, l := range p.Lanes {
+		if l.Action != Destroy {
+			n += len(l.Frees)
+		}
+	}
+	return n
+}
 
 // Restarts counts the lanes in which a running container is interrupted.
 func (p *Plan) Restarts() int {

@@ -26,14 +26,17 @@ func (c *computation) poolChange(w *spec.Container, id proxmox.VMID) (ch setting
 	if new != "" {
 		ch.New = new
 	}
-	b := Blocked{ID: w.ID, Name: w.Name, What: ch.Label(), Change: &ch}
-	if b.Reason, b.Ways = c.cannotJoin(new); b.Reason != "" {
-		c.block(b)
-		return ch, nil, false
-	}
 	step := Step{Op: JoinPool{Pool: new}, Why: []setting.Change{ch}}
 	if new == "" {
 		step.Op = LeavePool{Pool: old}
+	}
+	b := Blocked{ID: w.ID, Name: w.Name, What: ch.Label(), Change: &ch}
+	if b.Reason, b.Ways = c.cannotJoin(new); b.Reason == "" {
+		b.Reason, b.Ways = c.obstacle(step.Op, Lane{Ref: c.have.Containers[id].Ref})
+	}
+	if b.Reason != "" {
+		c.block(b)
+		return ch, nil, false
 	}
 	return ch, []Step{step}, true
 }

@@ -11,7 +11,7 @@ import (
 // may not have it, that is blocked, while the changes themselves are made and wait.
 func (c *computation) mayRestart(w *spec.Container, have *Observed, f setting.Facts, edits []edit) bool {
 	need := needRestart(edits)
-	if !f.Running || len(need) == 0 || setting.Template.Or(have.Current.Record, false) || c.leftToHA(w, have.Ref.ID, "restart") {
+	if !f.Running || len(need) == 0 || setting.Template.Or(have.Current.Record, false) || c.powerless(w, have.Ref.ID, "restart") {
 		return false
 	}
 	reason, ways := c.noRestart(w, labels(need))

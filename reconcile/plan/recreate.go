@@ -13,7 +13,10 @@ import (
 // is restored over it with the changes. Everything else waits for the next pass, which finds the new container.
 // It reports whether the container is taken care of.
 func (c *computation) recreate(w *spec.Container, have *Observed, edits []edit) bool {
-	need := slices.DeleteFunc(slices.Clone(edits), func(e edit) bool { return e.change.Effect != setting.Recreate || e.value == "" })
+	need := slices.DeleteFunc(slices.Clone(edits), func(e edit) bool {
+		// A backup of a template is restored as one.
+		return e.change.Effect != setting.Recreate || e.value == "" || e.key == setting.Template.PVE
+	})
 	if !w.Lifecycle.AllowRecreate || len(need) == 0 {
 		return false
 	}
@@ -38,6 +41,9 @@ func (c *computation) recreate(w *spec.Container, have *Observed, edits []edit) 
 		Step{Op: Backup{Storage: w.Lifecycle.BackupTo}, Cause: "of the container as it is"},
 		Step{Op: RestoreOver{Values: anew(have, need)}, Effect: setting.Recreate, Why: lane.Changes},
 	)
+	if have.Running && w.Power != spec.Stopped {
+		lane.Steps = append(lane.Steps, Step{Op: Start{}, Cause: "stopped to be made anew"})
+	}
 	c.plan.Lanes = append(c.plan.Lanes, lane)
 	return true
 }

@@ -30,7 +30,7 @@ func TestSources(t *testing.T) {
   + swap 0 MiB · online
   + rootfs 1 GiB on local-btrfs · online
   + env A=1 · online
-  1. create from local:vztmpl/debian-13-lab_13.1-1_amd64.tar.zst: cores="1" env="A=1" hostname="web" memory="256" ` +
+  1. create from local:vztmpl/debian-13-lab_13.1-1_amd64.tar.zst: cores="1" description="Not finished yet: tend starts it once it is as the spec says. Owner: tend" env="A=1" hostname="web" memory="256" ` +
 			`rootfs="local-btrfs:1" swap="0" tags="tend" unprivileged="1" (then put right as the spec says, and started)
 0 in sync
 `,
@@ -43,7 +43,7 @@ func TestSources(t *testing.T) {
   + cores 1 · online
   ~ memory 512 MiB → 256 MiB · online
   + swap 0 MiB · online
-  1. restore from local:backup/vzdump-lxc-120-2026_11_01-02_30_00.tar.zst to local-btrfs: cores="1" hostname="web" memory="256" ` +
+  1. restore from local:backup/vzdump-lxc-120-2026_11_01-02_30_00.tar.zst to local-btrfs: cores="1" description="Not finished yet: tend starts it once it is as the spec says. Owner: tend" hostname="web" memory="256" ` +
 			`swap="0" tags="tend" unprivileged="1" (then put right as the spec says, and started)
 0 in sync
 `,
@@ -223,5 +223,105 @@ func TestGrace(t *testing.T) {
 	few := plan.Policy{Prune: true, PruneMax: 5, PrunePercent: 10}
 	if p := plan.Compute(other(), owned(t, false, webValues(), webValues()), few); p.Count(plan.Destroy) != 0 {
 		t.Errorf("10 %% of 2 containers allows no destroy:\n%s", p)
+	}
+}
+
+// TestUnfinished shows that a container of an image, a clone or a backup is ours by its mark, that the mark goes
+// last, and that it is not started while something is left that only a person can do.
+func TestUnfinished(t *testing.T) {
+	const mark = "Not finished yet: tend starts it once it is as the spec says. Owner: tend"
+	running := func(c *spec.Container) { c.Power, c.From = spec.Running, spec.From{Clone: spec.Clone{ID: 300}} }
+	image := func(c *spec.Container) {
+		c.Power, c.From = spec.Running, spec.From{Image: "local:vztmpl/debian-13-lab_13.1-1_amd64.tar.zst"}
+	}
+	blocked := "101 web: blocked: features: API tokens may only change nesting; tend acts with an API token, " +
+		"to which Proxmox answers: Permission check failed (changing feature flags (except nesting) is only allowed for root@pam)\n"
+	start := "101 web: blocked: start: it was made just now and is not as the spec says: it is started for the first time once it is\n"
+	cases := []struct {
+		name, want string
+		edit       func(*spec.Container)
+		have       []string
+		running    bool
+		plan       string
+	}{{
+		name: "without a tag: a crash came between clone and tag", edit: running, have: []string{"tags", "", "description", mark + "\n", "cores", "2"},
+		want: `"mounts": {"/a": {"storage": "local", "size": "1GiB"}}`,
+		plan: `101 web: change on pve1 · online
+  + tags tend · online
+  ~ cores 2 → 1 · online
+  + mount /a 1 GiB on local · online
+  - description ` + mark[:59] + `… · online
+  1. set cores="1" tags="tend"
+  2. set mp0="local:1,mp=/a"
+  3. delete description
+  4. start (state: running)
+0 in sync
+`,
+	}, {
+		name: "the spec has a description", edit: running, have: []string{"description", mark}, want: `"description": "x"`,
+		plan: `101 web: change on pve1 · online
+  ~ description ` + mark[:59] + `… → x · online
+  1. set description="x"
+  2. start (state: running)
+0 in sync
+`,
+	}, {
+		name: "the description is ignored", edit: func(c *spec.Container) { running(c); c.Lifecycle.Ignore = []string{"description"} },
+		have: []string{"description", mark},
+		plan: `101 web: change on pve1 · online
+  - description ` + mark[:59] + `… · online
+  1. delete description
+  2. start (state: running)
+0 in sync
+`,
+	}, {
+		name: "what root alone may do is left", edit: running, have: []string{"description", mark, "cores", "2"}, want: `"features": {"keyctl": true}`,
+		plan: `101 web: change on pve1 · online
+  ~ cores 2 → 1 · online
+  1. set cores="1"
+` + blocked + start + "0 in sync\n",
+	}, {
+		name: "it runs: somebody has started it", edit: running, have: []string{"description", mark}, want: `"features": {"keyctl": true}`, running: true,
+		plan: `101 web: change on pve1 · online
+  - description ` + mark[:59] + `… · online
+  1. delete description
+` + blocked + "0 in sync\n",
+	}, {
+		name: "finished, it is started whatever is left", edit: running, want: `"features": {"keyctl": true}`,
+		plan: "101 web: change on pve1 · online\n  1. start (state: running)\n" + blocked + "0 in sync\n",
+	}, {
+		name: "what an image brings is kept where the spec says nothing", edit: image, want: `"console": {"mode": "shell"}, "network": {"eth0": {"bridge": "vmbr0", "ipv4": "dhcp"}}`,
+		have: []string{"description", mark, "entrypoint", "/app", "env", "A=1", "cmode", "console", "net0", net0 + ",host-managed=1"},
+		plan: `101 web: change on pve1 · online
+  ~ console mode console → shell · online
+  - description ` + mark[:59] + `… · online
+  1. set cmode="shell"
+  2. delete description
+  3. start (state: running)
+0 in sync
+`,
+	}, {
+		name: "what the spec says of it is put right", edit: image, want: `"entrypoint": "/b", "env": {}, "network": {"eth0": {"bridge": "vmbr0", "ipv4": "dhcp", "hostManaged": false}}`,
+		have: []string{"description", mark, "entrypoint", "/app", "env", "A=1", "cmode", "console", "net0", net0 + ",host-managed=1"},
+		plan: `101 web: change on pve1 · online
+  ~ interface eth0 host managed yes → no · online
+  ~ entrypoint /app → /b · online
+  - env A=1 · online
+  - description ` + mark[:59] + `… · online
+  1. set entrypoint="/b"; delete env
+  2. set net0="name=eth0,bridge=vmbr0,hwaddr=bc:24:11:00:00:01,ip=dhcp,type=veth"
+  3. delete description
+  4. start (state: running)
+0 in sync
+`,
+	}}
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			have := observe(t, tc.running, proxmox.Config{Current: with(webValues(), tc.have...)})
+			p := plan.Compute(declare(t, tc.want, tc.edit), have, plan.Policy{})
+			if diff := cmp.Diff(tc.plan, p.String()); diff != "" {
+				t.Errorf("plan (-want +got):\n%s", diff)
+			}
+		})
 	}
 }

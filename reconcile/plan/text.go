@@ -49,7 +49,11 @@ func (l Lane) head() string {
 	if l.Kind != ContainerKind {
 		return fmt.Sprintf("%s: %s%s", l.Subject(), l.Action, uses(l))
 	}
-	return fmt.Sprintf("%d %s: %s on %s · %s%s", l.Ref.ID, l.Name, l.Action, l.Ref.Node, l.Effect, uses(l))
+	action := l.Action.String()
+	if l.Adopts {
+		action = "adopt and " + action
+	}
+	return fmt.Sprintf("%d %s: %s on %s · %s%s", l.Ref.ID, l.Name, action, l.Ref.Node, l.Effect, uses(l))
 }
 
 // uses names the templates that the lane waits for.

@@ -7,33 +7,50 @@ import (
 	"github.com/felhom/tend/spec/setting"
 )
 
+// mountViews is a mount as it is, as it will be, and the one of both that the spec means.
+type mountViews struct {
+	cur, next named
+	base      setting.Record
+}
+
+// strayed reports whether what is pending for a mount shows other data than what is mounted now, without the
+// spec saying so: somebody has put it there by hand, and what is mounted is what the spec means.
+func strayed(spec, cur, next setting.Record) bool {
+	if setting.SameSource(cur, next) && setting.SameSource(next, cur) {
+		return false
+	}
+	_, byVolume := setting.Volume.Get(spec)
+	_, byPath := setting.HostPath.Get(spec)
+	return !(byVolume || byPath) || !setting.SameSource(next, spec)
+}
+
 // mount compares a mount point that has a slot. A volume is never made here: the wanted mount carries the
 // volume that is there, and what cannot be done in place becomes a move or a refused change.
-func (d *differ) mount(fam *setting.Family, slot, id string, cur, next named, want setting.Record) {
-	base := next
-	if base.r == nil {
-		base = cur
-	}
+func (d *differ) mount(slot, id string, v mountViews, want setting.Record) {
+	fam, cur, next, base := setting.Mounts, v.cur, v.next, v.base
 	index, _ := fam.Index(slot)
-	ch := fam.Change(id, base.r, &want, index, d.facts)
-	if why := unmovable(*base.r, want); why != "" {
+	ch := fam.Change(id, &base, &want, index, d.facts)
+	if why := unmovable(base, want); why != "" {
 		ch.Effect, ch.Note = setting.Refused, why
 		d.add(edit{change: ch, key: slot})
 		return
 	}
-	if to := setting.Storage.Or(want, ""); to != setting.Storage.Or(*base.r, "") {
-		d.move(fam.Change(id, base.r, new(moved(*base.r, to)), index, d.facts), slot, to)
-		want = onStorageOf(want, *base.r)
+	if to := setting.Storage.Or(want, ""); to != setting.Storage.Or(base, "") {
+		d.move(fam.Change(id, &base, new(moved(base, to)), index, d.facts), slot, to)
+		want = onStorageOf(want, base)
 	}
 	ch = d.memberChange(fam, index, id, cur, new(withSize(want, sized(cur.r, want))))
 	e, differs := d.against(equalNamed(fam), slot, bare(cur), bare(next), bare(named{id, &want}), ch)
 	if differs {
-		if e.kind == editSet {
-			e.value = fam.FormatMember(id, withSize(want, sized(cur.r, *base.r)))
+		switch e.kind {
+		case editSet:
+			e.value = fam.FormatMember(id, withSize(want, sized(cur.r, base)))
+		case editRevert:
+			e.change.Old = reverted(e.change, next.r)
 		}
 		d.add(e)
 	}
-	have := sized(cur.r, *base.r)
+	have := sized(cur.r, base)
 	if size, ok := setting.Size.Get(want); ok && size != setting.Size.Or(have, size) {
 		d.grow(fam.Change(id, &have, new(withSize(have, want)), index, d.facts), slot, size)
 	}
@@ -48,6 +65,19 @@ func bare(n named) named {
 	return named{n.id, new(withSize(*n.r, nil))}
 }
 
+// reverted is what a plan shows of a pending mount that is dropped: of the same volume it tells no size, since
+// that is not pending.
+func reverted(ch setting.Change, pending *setting.Record) any {
+	if pending == nil {
+		return nil
+	}
+	keep, _ := ch.New.(setting.Record)
+	if setting.SameSource(*pending, keep) {
+		return withSize(*pending, keep)
+	}
+	return *pending
+}
+
 // sized is the record that tells the size that a volume has: the one in force, where there is one.
 func sized(current *setting.Record, otherwise setting.Record) setting.Record {
 	if current != nil {
@@ -58,10 +88,19 @@ func sized(current *setting.Record, otherwise setting.Record) setting.Record {
 
 // volume compares the root file system.
 func (d *differ) volume(row setting.Row, slot string, current, next, want any) {
-	base, ok := next.(setting.Record)
+	pending, ok := next.(setting.Record)
 	w, wanted := want.(setting.Record)
 	if !ok || !wanted {
 		return
+	}
+	have, ok := current.(setting.Record)
+	if !ok {
+		have = pending
+	}
+	base := pending
+	if spec, _ := d.want[row.SpecPath()].(setting.Record); strayed(spec, have, pending) {
+		merged, _ := row.Want(d.want[row.SpecPath()], have, d.facts)
+		base, w = have, merged.(setting.Record)
 	}
 	if why := unmovable(base, w); why != "" {
 		ch := scalarChange(row, base, w, d.facts)
@@ -73,15 +112,14 @@ func (d *differ) volume(row setting.Row, slot string, current, next, want any) {
 		d.move(scalarChange(row, base, moved(base, to), d.facts), slot, to)
 		w = onStorageOf(w, base)
 	}
-	have, ok := current.(setting.Record)
-	if !ok {
-		have = base
-	}
 	ch := scalarChange(row, have, withSize(w, have), d.facts)
-	e, differs := d.against(row.Equal, slot, withSize(have, nil), withSize(base, nil), withSize(w, nil), ch)
+	e, differs := d.against(row.Equal, slot, withSize(have, nil), withSize(pending, nil), withSize(w, nil), ch)
 	if differs {
-		if e.kind == editSet {
+		switch e.kind {
+		case editSet:
 			e.value = row.FormatWire(withSize(w, have))
+		case editRevert:
+			e.change.Old = reverted(e.change, &pending)
 		}
 		d.add(e)
 	}

@@ -79,36 +79,38 @@ func (l *loader) decode(root entry, data []byte) {
 	l.docs = append(l.docs, document{root.place.File, root, m})
 }
 
-// agree compares what both readers made of a value and returns it without the parts on which they differ.
-func (l *loader) agree(e entry, v any, at setting.Path) (any, bool) {
+// agree compares what both readers made of a value and returns it without the parts on which they differ. The
+// value is changed in place.
+func (l *loader) agree(e entry, v any, at *trail) (any, bool) {
 	switch v := v.(type) {
 	case map[string]any:
 		if e.fields == nil {
 			break
 		}
-		out := make(map[string]any, len(v))
 		for name, field := range e.fields {
-			part, ok := v[name]
-			if !ok { // the key became something else: the text "true", for example
-				l.ambiguous(field.place, at.Join(name), name)
-				continue
-			}
-			if part, ok := l.agree(field, part, at.Join(name)); ok {
-				out[name] = part
+			if _, ok := v[name]; !ok { // the key became something else: the text "true", for example
+				l.ambiguous(field.place, at.to(name), name)
 			}
 		}
-		return out, true
+		for name, part := range v {
+			field, ok := e.fields[name]
+			if ok {
+				v[name], ok = l.agree(field, part, at.to(name))
+			}
+			if !ok {
+				delete(v, name)
+			}
+		}
+		return v, true
 	case []any:
 		if len(e.items) != len(v) {
 			break
 		}
-		out := make([]any, 0, len(v))
 		for i, item := range e.items {
 			// What is wrong keeps its place, so that the others keep their numbers.
-			part, _ := l.agree(item, v[i], at.Join(strconv.Itoa(i)))
-			out = append(out, part)
+			v[i], _ = l.agree(item, v[i], at.to(strconv.Itoa(i)))
 		}
-		return out, true
+		return v, true
 	default:
 		if e.scalar == nil {
 			break
@@ -123,7 +125,7 @@ func (l *loader) agree(e entry, v any, at setting.Path) (any, bool) {
 var decimalRE = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?$`)
 
 // agreeScalar accepts a scalar that both readers understand the same way, and that a person would, too.
-func (l *loader) agreeScalar(e entry, v any, at setting.Path) (any, bool) {
+func (l *loader) agreeScalar(e entry, v any, at *trail) (any, bool) {
 	text, tag := e.scalar.Value, e.scalar.ShortTag()
 	switch v := v.(type) {
 	case nil:
@@ -152,13 +154,13 @@ func (l *loader) agreeScalar(e entry, v any, at setting.Path) (any, bool) {
 	return nil, false
 }
 
-func (l *loader) ambiguous(p spec.Place, at setting.Path, text string) {
+func (l *loader) ambiguous(p spec.Place, at *trail, text string) {
 	l.spoil(p, at, fmt.Errorf("%s is a boolean to some readers of YAML and a text to others: write true or false, or put it in quotes", text))
 }
 
 // spoil reports a value that cannot be used: nothing more is said about it.
-func (l *loader) spoil(p spec.Place, at setting.Path, err error) {
-	l.faultAt(p, at, err)
+func (l *loader) spoil(p spec.Place, at *trail, err error) {
+	l.faultAt(p, at.path(), err)
 	l.spoilt[p] = true
 }
 

@@ -21,6 +21,7 @@ type loader struct {
 	docs    []document
 	faults  []spec.Fault
 	spoilt  map[spec.Place]bool // values that could not be read
+	built   *assembly           // once all documents are put together
 }
 
 func newLoader(o Options) *loader {

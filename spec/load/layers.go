@@ -40,15 +40,17 @@ type assembly struct {
 	jobs       map[string]layer
 	stacks     map[string][]layer // of each container, the strongest first
 	asked      map[string]bool    // what is written somewhere: containers:, …
+	partial    map[string]bool    // containers of which a layer is missing
 }
 
 // assemble makes the state. It is nil where nothing could be read.
 func (l *loader) assemble() *spec.State {
 	a := &assembly{
 		loader: l, cluster: setting.Record{}, defaults: layer{record: setting.Record{}, at: setting.Path{spec.Defaults.Path}},
-		profiles: map[string]layer{}, containers: map[string]layer{}, stacks: map[string][]layer{},
+		profiles: map[string]layer{}, containers: map[string]layer{}, stacks: map[string][]layer{}, partial: map[string]bool{},
 		templates: map[string]layer{}, jobs: map[string]layer{}, asked: map[string]bool{},
 	}
+	l.built = a
 	for _, d := range l.docs {
 		a.document(d)
 	}
@@ -142,7 +144,7 @@ func (a *assembly) addDefaults(d document, m map[string]any) {
 		a.overlap(other, e, at)
 	}
 	y := a.decode(spec.LayerFields, e, m, at)
-	a.defaults.record = merge(a.defaults.record, y.record)
+	a.defaults.record = setting.Overlay(a.defaults.record, y.record)
 	a.defaults.trees = append(a.defaults.trees, e)
 }
 
@@ -161,6 +163,13 @@ func (a *assembly) overlap(one, two entry, at setting.Path) {
 	}
 }
 
+// taken is the fault of a name that stands elsewhere too.
+type taken struct{ by spec.Place }
+
+func (t taken) Error() string {
+	return fmt.Sprintf("is written in %s too: names are unique across files", t.by)
+}
+
 // addMembers reads profiles or containers.
 func (a *assembly) addMembers(d document, row setting.Row, m map[string]any, to map[string]layer, o setting.Object) {
 	top := row.Info().Path
@@ -169,7 +178,7 @@ func (a *assembly) addMembers(d document, row setting.Row, m map[string]any, to 
 		e := d.root.fields[top].fields[name]
 		row.DecodeSpec(map[string]any{name: nil}, at[:1], func(_ setting.Path, err error) { a.faultAt(e.place, at, err) })
 		if old, ok := to[name]; ok {
-			a.faultAt(e.place, at, fmt.Errorf("is written in %s too: names are unique across files", old.trees[0].place))
+			a.faultAt(e.place, at, taken{old.trees[0].place})
 			continue
 		}
 		to[name] = a.decode(o, e, m[name], at)
@@ -186,14 +195,15 @@ func (a *assembly) container(name string) *spec.Container {
 			path := setting.Path{spec.Use.Path, fmt.Sprint(i)}
 			place, _ := own.place(path)
 			a.faultAt(place, setting.Path{spec.Containers.Path, name}.Join(path...), unknownProfile(profile, a.profiles))
+			a.partial[name] = true
 			continue
 		}
 		stack = append(stack, y)
 	}
 	stack = append(stack, own)
-	merged := setting.Record{}
-	for _, y := range stack {
-		merged = merge(merged, y.record)
+	merged := stack[0].record
+	for _, y := range stack[1:] {
+		merged = spec.Overlay(merged, y.record)
 	}
 	slices.Reverse(stack)
 	a.stacks[name] = stack
@@ -211,49 +221,11 @@ func unknownProfile(name string, profiles map[string]layer) error {
 	return fmt.Errorf("there is no profile %q: the profiles are %s", name, strings.Join(known, ", "))
 }
 
-// merge lays one record over another: mappings are merged, all else is replaced. Neither is changed.
-func merge(low, high setting.Record) setting.Record {
-	out := make(setting.Record, len(low)+len(high))
-	maps.Copy(out, low)
-	for path, v := range high {
-		switch v := v.(type) {
-		case setting.Record:
-			if under, ok := low[path].(setting.Record); ok {
-				out[path] = merge(under, v)
-				continue
-			}
-		case setting.Members:
-			if under, ok := low[path].(setting.Members); ok {
-				members := maps.Clone(under)
-				for id, r := range v {
-					members[id] = merge(under[id], r)
-				}
-				out[path] = members
-				continue
-			}
-		case map[string]string:
-			if under, ok := low[path].(map[string]string); ok {
-				all := maps.Clone(under)
-				maps.Copy(all, v)
-				out[path] = all
-				continue
-			}
-		}
-		out[path] = v
-	}
-	return out
-}
-
 // validate adds the faults that only show in the whole, each where it is written. What several containers
-// have from one layer is reported once. A setting with a fault already is not judged further: its value is
-// not what the author meant.
+// have from one layer is reported once. What follows from a value with a fault is left out: that value is not
+// what the author meant.
 func (a *assembly) validate(s *spec.State) {
-	broken := map[string]bool{}
-	for _, f := range a.faults {
-		for i := range f.At {
-			broken[f.At[:i+1].String()] = true
-		}
-	}
+	broken := brokenBy(a.faults)
 	type key struct {
 		place spec.Place
 		text  string
@@ -262,7 +234,7 @@ func (a *assembly) validate(s *spec.State) {
 	for _, f := range spec.Validate(s) {
 		f.Place = a.placeOf(f.At)
 		k := key{f.Place, f.Err.Error()}
-		if a.follows(f.At, broken) || seen[k] {
+		if a.follows(f, broken) || seen[k] {
 			continue
 		}
 		// The own place of a container is that of all that nobody wrote for it.
@@ -271,13 +243,52 @@ func (a *assembly) validate(s *spec.State) {
 	}
 }
 
-// follows reports whether a fault may only follow from another one in the same setting of a layer.
-func (a *assembly) follows(at setting.Path, broken map[string]bool) bool {
-	if len(at) == 2 { // a template or job as a whole
-		return at[0] != spec.Containers.Path && broken[at.String()]
+// A breach says what the fault of a value does to it.
+type breach int
+
+const (
+	lost  breach = iota + 1 // the value is not there, with all below it
+	named                   // its name is wrong; what lies below it could be read
+)
+
+// brokenBy finds the values that are not what their authors meant, by path.
+func brokenBy(faults Faults) map[string]breach {
+	out := map[string]breach{}
+	for _, f := range faults {
+		var unknown setting.UnknownField
+		switch {
+		case errors.As(f.Err, new(taken)): // the one of that name is judged
+		case errors.As(f.Err, new(setting.NameFault)):
+			out[f.At.String()] = named
+		case errors.As(f.Err, &unknown) && unknown.Meant != "":
+			out[f.At[:len(f.At)-1].Join(unknown.Meant).String()] = lost
+			fallthrough
+		default:
+			out[f.At.String()] = lost
+		}
 	}
-	return slices.ContainsFunc(a.layersOf(at), func(y layer) bool {
-		return broken[y.at.Join(at[2]).String()]
+	return out
+}
+
+// follows reports whether a fault may only follow from another one: in its value, or in one that it was judged
+// by.
+func (a *assembly) follows(f spec.Fault, broken map[string]breach) bool {
+	return slices.ContainsFunc(append([]setting.Path{f.At}, f.With...), func(at setting.Path) bool {
+		written := false
+		for _, y := range a.layersOf(at) {
+			_, depth := y.place(at[2:])
+			here := depth == len(at)-2
+			if written = written || here; !here && broken[y.at.String()] == lost {
+				return true
+			}
+			p := y.at.Join(at[2:]...)
+			for i := len(y.at) + 1; i <= len(p); i++ {
+				if b := broken[p[:i].String()]; b == lost || b == named && i == len(p) {
+					return true
+				}
+			}
+		}
+		return !written && at[0] == spec.Containers.Path && a.partial[at[1]]
 	})
 }
 

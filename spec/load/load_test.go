@@ -171,7 +171,7 @@ func TestContainer(t *testing.T) {
 		Name: "media", ID: 120, Node: "pve1", Power: spec.Running, Restart: spec.RestartWindow,
 		From:      spec.From{Template: "local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst"},
 		Lifecycle: spec.Lifecycle{ForbidDestroy: true, Ignore: []string{"description", "network"}},
-		Init:      spec.Init{SSHKeys: []string{"ssh-ed25519 AAAA me"}, Password: spec.SecretRef{File: "/run/credentials/media"}},
+		Init:      spec.Init{SSHKeys: []string{"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f me"}, Password: spec.SecretRef{File: "/run/credentials/media"}},
 		Place:     spec.Place{File: "../../testdata/spec/good/homelab.yaml", Line: 17, Column: 3},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -68,12 +68,38 @@ func (e entry) forget() {
 	}
 }
 
+// A trail leads to a value, as the path does that is made from it where there is a fault.
+type trail struct {
+	up    *trail
+	name  string
+	depth int
+}
+
+// to leads on; from nil, which is the document.
+func (t *trail) to(name string) *trail {
+	if t == nil {
+		return &trail{nil, name, 1}
+	}
+	return &trail{t, name, t.depth + 1}
+}
+
+func (t *trail) path() setting.Path {
+	if t == nil {
+		return nil
+	}
+	out := make(setting.Path, t.depth)
+	for ; t != nil; t = t.up {
+		out[t.depth-1] = t.name
+	}
+	return out
+}
+
 // A tree makes nodes. A fault that leaves no sense in the rest of the document, or no safe way to read it,
 // is fatal.
 type tree struct {
 	file   string
 	fault  func(p spec.Place, at setting.Path, err error)
-	done   map[*yaml.Node]*node // nil while a node is being made
+	done   map[*yaml.Node]*node // those with an anchor; nil while one is being made
 	shared int                  // values written, without those that aliases repeat
 	merged int                  // fields that merge keys repeat
 	fatal  bool
@@ -83,14 +109,14 @@ func (t *tree) place(n *yaml.Node) spec.Place {
 	return spec.Place{File: t.file, Line: n.Line, Column: n.Column}
 }
 
-func (t *tree) fail(n *yaml.Node, at setting.Path, err error) *node {
+func (t *tree) fail(n *yaml.Node, at *trail, err error) *node {
 	t.fatal = true
-	t.fault(t.place(n), at, err)
+	t.fault(t.place(n), at.path(), err)
 	return nil
 }
 
 // make returns the node of a value, or nil after a fatal fault.
-func (t *tree) make(n *yaml.Node, at setting.Path) *node {
+func (t *tree) make(n *yaml.Node, at *trail) *node {
 	if n.Kind == yaml.AliasNode {
 		made, begun := t.done[n.Alias]
 		switch {
@@ -101,10 +127,12 @@ func (t *tree) make(n *yaml.Node, at setting.Path) *node {
 		}
 		return made
 	}
-	t.done[n] = nil
+	if n.Anchor != "" {
+		t.done[n] = nil
+	}
 	t.shared++
 	out := &node{depth: 1, size: 1}
-	if len(at) > maxDepth {
+	if at != nil && at.depth > maxDepth {
 		return t.fail(n, nil, fmt.Errorf("is nested more than %d levels deep", maxDepth))
 	}
 	if n.Style&yaml.TaggedStyle != 0 {
@@ -118,7 +146,7 @@ func (t *tree) make(n *yaml.Node, at setting.Path) *node {
 		}
 	case yaml.SequenceNode:
 		for i, item := range n.Content {
-			if e := (entry{t.make(item, at.Join(strconv.Itoa(i))), t.place(item)}); e.node != nil {
+			if e := (entry{t.make(item, at.to(strconv.Itoa(i))), t.place(item)}); e.node != nil {
 				out.items = append(out.items, e)
 				out.grow(e.node)
 			}
@@ -126,7 +154,9 @@ func (t *tree) make(n *yaml.Node, at setting.Path) *node {
 	case yaml.MappingNode:
 		t.fields(out, n, at)
 	}
-	t.done[n] = out
+	if n.Anchor != "" {
+		t.done[n] = out
+	}
 	if out.depth > maxDepth {
 		return t.fail(n, at, fmt.Errorf("is nested more than %d levels deep", maxDepth))
 	}
@@ -140,38 +170,43 @@ func (n *node) grow(part *node) {
 }
 
 // fields adds the keys of a mapping and their values.
-func (t *tree) fields(out *node, n *yaml.Node, at setting.Path) {
+func (t *tree) fields(out *node, n *yaml.Node, at *trail) {
 	out.fields = make(map[string]entry, len(n.Content)/2)
-	written := make(map[string]spec.Place, len(n.Content)/2)
+	var inherited map[string]bool
 	for i := 0; i+1 < len(n.Content) && !t.fatal; i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
-		place, here := t.place(key), at.Join(key.Value)
+		place, here := t.place(key), at.to(key.Value)
 		switch tag := key.ShortTag(); {
 		case key.Kind == yaml.ScalarNode && key.Value == "<<":
 			t.merge(out, key, value, i, at)
+			inherited = make(map[string]bool, len(out.fields))
+			for name := range out.fields {
+				inherited[name] = true
+			}
 			continue
 		case key.Kind != yaml.ScalarNode, key.Style&yaml.TaggedStyle != 0, tag == "!!null":
 			t.fail(key, at, errors.New("a key must be a text: write a name before the colon"))
 			return
 		case tag != "!!str" && tag != "!!timestamp":
-			t.fault(place, here, fmt.Errorf("the key %s is not a text: put it in quotes", key.Value))
+			t.fault(place, here.path(), fmt.Errorf("the key %s is not a text: put it in quotes", key.Value))
 			continue
 		}
 		made := t.make(value, here)
 		if made == nil {
 			return
 		}
-		if old, ok := written[key.Value]; ok {
-			t.fault(place, here, fmt.Errorf("is written twice, first in line %d, column %d: remove one", old.Line, old.Column))
+		if old, ok := out.fields[key.Value]; ok && !inherited[key.Value] {
+			t.fault(place, here.path(), fmt.Errorf("is written twice, first in line %d, column %d: remove one", old.place.Line, old.place.Column))
 		}
-		written[key.Value], out.fields[key.Value] = place, entry{made, place}
+		delete(inherited, key.Value)
+		out.fields[key.Value] = entry{made, place}
 		out.grow(made)
 	}
 }
 
 // merge adds the fields of other mappings (<<: *anchor). Readers differ in what wins if it does not stand
 // first.
-func (t *tree) merge(out *node, key, value *yaml.Node, i int, at setting.Path) {
+func (t *tree) merge(out *node, key, value *yaml.Node, i int, at *trail) {
 	if i != 0 || key.Style != 0 {
 		t.fail(key, at, errors.New("the merge key << stands first in its mapping, once and without quotes"))
 		return

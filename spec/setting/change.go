@@ -50,6 +50,14 @@ func (c Change) scalarLine() Line {
 	case new == "none":
 		return Line{"-", c.Label(), oneLine(old)}
 	}
+	a, isVars := c.Old.(map[string]string)
+	b, areVars := c.New.(map[string]string)
+	switch {
+	case isVars && areVars:
+		return Line{"~", c.Label(), variablesText(a, b)}
+	case old == new:
+		return Line{"~", c.Label(), oneLine(new) + ", in what is not shown"}
+	}
 	return Line{"~", c.Label(), oneLine(old) + " → " + oneLine(new)}
 }
 

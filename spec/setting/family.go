@@ -44,23 +44,33 @@ func (fam *Family) Info() Info {
 
 // DecodeSpec implements [Row].
 func (fam *Family) DecodeSpec(in any, at Path, report Report) (any, bool) {
-	if m, ok := in.(map[string]any); ok && len(m) > fam.Max+1 {
-		report(at, fmt.Errorf("%d members are more than the %d that Proxmox has room for", len(m), fam.Max+1))
+	m, isMap := in.(map[string]any)
+	if !isMap {
+		report(at, fmt.Errorf("%s is not a mapping from the %s to its settings", kindOf(in), fam.Identity.Doc))
 		return nil, false
 	}
-	return decodeMembers(in, fam.Identity.Type, fam.Identity.Doc, fam.Member, at, report)
+	room := len(m) <= fam.Max+1
+	if !room {
+		report(at, fmt.Errorf("%d members are more than the %d that Proxmox has room for", len(m), fam.Max+1))
+	}
+	out, ok := decodeMembers(m, fam.Identity.Type, fam.Member, at, report)
+	return out, ok && room
 }
 
+// A NameFault is the fault of a member's name: its settings are read nevertheless.
+type NameFault struct{ Err error }
+
+// Error is the error of the name.
+func (f NameFault) Error() string { return f.Err.Error() }
+
+// Unwrap returns the error of the name.
+func (f NameFault) Unwrap() error { return f.Err }
+
 // decodeMembers reads a mapping from names to objects; a member without any settings may be left empty.
-func decodeMembers(in any, name Type[string], what string, o Object, at Path, report Report) (Members, bool) {
-	m, ok := in.(map[string]any)
-	if !ok {
-		report(at, fmt.Errorf("%s is not a mapping from the %s to its settings", kindOf(in), what))
-		return nil, false
-	}
+func decodeMembers(m map[string]any, name Type[string], o Object, at Path, report Report) (Members, bool) {
 	out, good := Members{}, true
 	for _, id := range slices.Sorted(maps.Keys(m)) {
-		_, okName := name.Decode(id, at.Join(id), report)
+		_, okName := name.Decode(id, at.Join(id), func(at Path, err error) { report(at, NameFault{err}) })
 		value := m[id]
 		if value == nil {
 			value = map[string]any{}

@@ -36,7 +36,7 @@ var (
 			}
 			return nil
 		})),
-		Doc: "File system types that the container may mount.", Lane: "root",
+		Doc: "File system types that the container may mount.", Lane: "root", Absent: new([]string(nil)),
 	}
 	features = Object{Name: "feature", Rows: []Row{Nesting, KeyCtl, FUSE, MkNod, ForceRWSys, MountTypes}}
 

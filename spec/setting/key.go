@@ -106,10 +106,10 @@ func (k Key[T]) Info() Info {
 // DecodeSpec implements [Row].
 func (k Key[T]) DecodeSpec(in any, at Path, report Report) (any, bool) {
 	v, ok := k.Type.Decode(in, at, report)
-	if !ok {
+	if !ok && k.Type.Rows == nil {
 		return nil, false
 	}
-	return v, true
+	return v, ok // of a record, what could be read
 }
 
 // EncodeSpec implements [Row].

@@ -65,17 +65,10 @@ func semicolons(s string) []string {
 	return slices.DeleteFunc(strings.Split(s, ";"), func(e string) bool { return e == "" })
 }
 
-// Dictionary is a mapping of names to texts. On Proxmox's side it is a list of NAME=VALUE, each ended by
-// sep; the order of names is the alphabet's.
+// Dictionary is a mapping of names to texts, of which some are secret: plans and errors tell the names and no
+// value. On Proxmox's side it is a list of NAME=VALUE, each ended by sep; the order of names is the alphabet's.
 func Dictionary(name, sep string, checkName, checkValue func(string) error) Type[map[string]string] {
 	key, value := Text("name", checkName), Text(name, checkValue)
-	format := func(v map[string]string, sep string) string {
-		parts := make([]string, 0, len(v))
-		for _, k := range slices.Sorted(maps.Keys(v)) {
-			parts = append(parts, k+"="+v[k])
-		}
-		return strings.Join(parts, sep)
-	}
 	return Type[map[string]string]{
 		Name: "mapping of names to " + name,
 		Decode: func(in any, at Path, report Report) (map[string]string, bool) {
@@ -102,18 +95,27 @@ func Dictionary(name, sep string, checkName, checkValue func(string) error) Type
 		},
 		Parse: func(s string) (map[string]string, error) {
 			out := map[string]string{}
-			for part := range strings.SplitSeq(s, sep) {
+			for i, part := range strings.Split(s, sep) {
 				if k, v, found := strings.Cut(part, "="); found {
 					out[k] = v
 				} else if part != "" {
-					return nil, fmt.Errorf("%q is not of the form NAME=VALUE", shorten(part))
+					return nil, fmt.Errorf("entry %d is not of the form NAME=VALUE", i+1)
 				}
 			}
 			return out, nil
 		},
-		Format: func(v map[string]string) string { return format(v, sep) },
-		Text:   func(v map[string]string) string { return format(v, ", ") },
+		Format: func(v map[string]string) string {
+			parts := make([]string, 0, len(v))
+			for _, k := range slices.Sorted(maps.Keys(v)) {
+				parts = append(parts, k+"="+v[k])
+			}
+			return strings.Join(parts, sep)
+		},
+		Text:   names,
 		Equal:  maps.Equal[map[string]string, map[string]string],
 		Schema: Schema{"type": "object", "additionalProperties": value.Schema},
 	}
 }
+
+// names is what plans show of a dictionary.
+func names(v map[string]string) string { return strings.Join(slices.Sorted(maps.Keys(v)), ", ") }

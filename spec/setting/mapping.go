@@ -9,7 +9,12 @@ func Mapping(name Type[string], o Object) Type[Members] {
 	return Type[Members]{
 		Name: "mapping from " + name.Name,
 		Decode: func(in any, at Path, report Report) (Members, bool) {
-			return decodeMembers(in, name, name.Name, o, at, report)
+			m, ok := in.(map[string]any)
+			if !ok {
+				report(at, fmt.Errorf("%s is not a mapping from the %s to its settings", kindOf(in), name.Name))
+				return nil, false
+			}
+			return decodeMembers(m, name, o, at, report)
 		},
 		Encode: func(m Members) any { return fam.EncodeSpec(m) },
 		Text:   func(m Members) string { return fmt.Sprint(len(m)) },

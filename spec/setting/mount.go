@@ -67,7 +67,8 @@ var (
 		Type: Unordered(List("mount option", semicolons, ";", func(s string) error {
 			return oneOf(s, "discard", "lazytime", "noatime", "nodev", "noexec", "nosuid")
 		})),
-		Doc: "Mount options: discard, lazytime, noatime, nodev, noexec, nosuid.",
+		Absent: new([]string(nil)),
+		Doc:    "Mount options: discard, lazytime, noatime, nodev, noexec, nosuid.",
 	}
 	Quota = Key[bool]{
 		Path: "quota", PVE: "quota", Type: Boolean(), Default: new(false), Absent: new(false), Example: "false",
@@ -83,8 +84,9 @@ var (
 	}
 	OnRemove = Key[string]{
 		Path: "onRemove", Type: Enum("detach", "destroy"), Virtual: true, Example: "destroy",
-		Doc: "Written alone, without a source: the mount shall go. detach keeps its volume as unused, destroy " +
-			"destroys it with its data.",
+		Doc: "Alone, without any other field, it removes the mount: detach keeps the volume as unused, destroy destroys " +
+			"it with its data. Beside a source (storage, volume or hostPath) the mount stays, and nothing happens until " +
+			"the other fields are taken away.",
 	}
 	MountPath = Key[string]{
 		Path: "mp", PVE: "mp", Type: Text("absolute path", checkPath), Required: true, Doc: "path in the container",
@@ -145,18 +147,12 @@ func SameSource(old, new Record) bool {
 	return !ok || want == Volume.Or(old, "")
 }
 
-// Removal reports whether a mount of a spec says that it shall go, and whether its volume goes too.
+// Removal reports whether a mount of a spec says that it shall go, and whether its volume goes too. Only
+// onRemove alone says so: a forgotten word beside it must not cost data.
 func Removal(r Record) (removed, destroy bool) {
 	how, ok := OnRemove.Get(r)
-	if !ok {
-		return false, false
-	}
-	for _, source := range []Row{Storage, Volume, HostPath, HostMount} {
-		if _, has := r[source.SpecPath()]; has {
-			return false, false
-		}
-	}
-	return true, how == "destroy"
+	removed = ok && len(r) == 1
+	return removed, removed && how == "destroy"
 }
 
 // VolumeOwner is the VMID that a volume's name carries, and 0 where it carries none: Proxmox frees only

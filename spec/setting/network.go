@@ -38,8 +38,9 @@ var (
 	}
 	Trunks = Key[[]string]{
 		Path: "trunks", PVE: "trunks", Label: "VLAN trunks", Example: `["10", "20"]`,
-		Type: Unordered(List("VLAN number in quotes", semicolons, ";", checkVLAN)),
-		Doc:  "VLANs passed through, with their tags.",
+		Type:   Unordered(List("VLAN number in quotes", semicolons, ";", checkVLAN)),
+		Absent: new([]string(nil)),
+		Doc:    "VLANs passed through, with their tags.",
 	}
 	Firewall = Key[bool]{
 		Path: "firewall", PVE: "firewall", Type: Boolean(), Default: new(false), Absent: new(false),

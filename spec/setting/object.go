@@ -23,6 +23,8 @@ type Object struct {
 	FromWire, ToWire func(Record) Record
 	// Settle puts a merged record right where parts depend on each other; nil where none do.
 	Settle func(spec, merged Record) Record
+	// Elsewhere are names that authors look for here and that belong elsewhere, with what to write.
+	Elsewhere map[string]string
 	// Summary is a record in one line, for plans; nil joins the parts.
 	Summary func(Record) string
 }
@@ -59,13 +61,16 @@ func (o Object) decodeGroup(in any, prefix string, at Path, report Report, out R
 		case (row != nil || group) && m[name] == nil:
 			report(here, errors.New("has no value: write one, or remove the line"))
 		case row != nil:
-			if v, ok := row.DecodeSpec(m[name], here, report); ok {
+			if v, _ := row.DecodeSpec(m[name], here, report); v != nil {
 				out[path] = v
 			}
 		case slices.ContainsFunc(o.Rows, func(r Row) bool { return strings.HasPrefix(r.SpecPath(), path+".") }):
 			o.decodeGroup(m[name], path+".", here, report, out)
+		case o.Elsewhere[path] != "":
+			report(here, errors.New(o.Elsewhere[path]))
 		default:
-			report(here, unknown(name, o.Names(prefix)))
+			known := o.Names(prefix)
+			report(here, UnknownField{Nearest(name, known), known})
 		}
 	}
 }
@@ -84,12 +89,18 @@ func (o Object) Names(prefix string) []string {
 	return out
 }
 
-// unknown is the error of a name that is none of those known.
-func unknown(name string, known []string) error {
-	if n := Nearest(name, known); n != "" {
-		return fmt.Errorf("unknown field: did you mean %q?", n)
+// An UnknownField is the fault of a name that is none of those known.
+type UnknownField struct {
+	Meant string // the known name that it most likely means; empty where none is near
+	Known []string
+}
+
+// Error says what to write instead.
+func (f UnknownField) Error() string {
+	if f.Meant != "" {
+		return fmt.Sprintf("unknown field: did you mean %q?", f.Meant)
 	}
-	return fmt.Errorf("unknown field: the fields here are %s", strings.Join(known, ", "))
+	return "unknown field: the fields here are " + strings.Join(f.Known, ", ")
 }
 
 // Nearest returns the known name that a misspelled one most likely means, or "".
@@ -160,8 +171,13 @@ func (o Object) Format(r Record) string {
 	rows := map[string]Row{}
 	for _, row := range o.Rows {
 		i := row.Info()
-		if v, ok := r[i.Path]; ok && !i.Virtual {
-			pairs, rows[i.PVE] = append(pairs, property.Pair{Key: i.PVE, Value: row.FormatWire(v)}), row
+		v, ok := r[i.Path]
+		if !ok || i.Virtual {
+			continue
+		}
+		// An empty part, such as that of an empty list, is refused by Proxmox.
+		if text := row.FormatWire(v); text != "" {
+			pairs, rows[i.PVE] = append(pairs, property.Pair{Key: i.PVE, Value: text}), row
 		}
 	}
 	rank := func(p property.Pair) string {
@@ -174,7 +190,11 @@ func (o Object) Format(r Record) string {
 		return "2" + p.Key
 	}
 	slices.SortFunc(pairs, func(a, b property.Pair) int { return strings.Compare(rank(a), rank(b)) })
-	return pairs.Format(o.DefaultKey)
+	text := pairs.Format(o.DefaultKey)
+	if text == "0" { // is false in Perl, and refused as if it were not there (pve-common JSONSchema.pm, parse_startup)
+		text = o.DefaultKey + "=" + text
+	}
+	return text
 }
 
 // Equal compares records by what Proxmox makes of them: a part that is absent equals its default.

@@ -32,7 +32,7 @@ var rawKeyRE = regexp.MustCompile(`^lxc(\.[a-z0-9_]+)+$`)
 func checkRawLine(key, value string) error {
 	switch {
 	case !rawKeyRE.MatchString(key):
-		return fmt.Errorf("%q is not a key of LXC: it begins with lxc.", shorten(key))
+		return fmt.Errorf("%q is not a key of LXC: lxc. stands before all of them", shorten(key))
 	case key == "lxc.rootfs.path" || key == "lxc.rootfs.options":
 		return fmt.Errorf("%s is refused by Proxmox: write rootfs", key)
 	case key == "lxc.environment.runtime":
@@ -76,7 +76,11 @@ func rawLines() Type[[]string] {
 			if len(v) == 0 {
 				return "none"
 			}
-			return strings.Join(v, "; ")
+			shown := make([]string, len(v))
+			for i, line := range v {
+				shown[i] = hideRaw(line)
+			}
+			return strings.Join(shown, "; ")
 		},
 		Equal: slices.Equal[[]string],
 		Schema: Schema{"type": "array", "items": Schema{
@@ -97,4 +101,13 @@ func rawLine(item any) (string, error) {
 		return "", fmt.Errorf("%s has %s as its value: put it in quotes", key, kindOf(m[key]))
 	}
 	return key + ": " + value, checkRawLine(key, value)
+}
+
+// hideRaw hides what may be secret in a raw line: the value of a variable of the environment.
+func hideRaw(line string) string {
+	if key, value, _ := strings.Cut(line, ": "); key == "lxc.environment" || strings.HasPrefix(key, "lxc.environment.") {
+		name, _, _ := strings.Cut(value, "=")
+		return key + ": " + name + "=" + hidden
+	}
+	return line
 }

@@ -95,11 +95,34 @@ var (
 	}
 	Template = Key[bool]{
 		Path: "template", PVE: "template", Type: Boolean(), Default: new(false), Absent: new(false),
-		Doc:     "Whether the container is a template. It cannot be undone.",
-		OnEdit:  onlyNew[bool],
-		Running: "recreate", Example: "false",
+		Doc:    "Whether the container is a template, which clones are linked to. It cannot be undone.",
+		OnEdit: editTemplate, Hint: hintTemplate,
+		Running: "refused: it is made of a stopped container", Example: "false",
 	}
 )
+
+// editTemplate is the rule of the template flag: made of a stopped container, for good. Proxmox would take the flag
+// as a setting too, and make a template of it that is none: its volumes stay what they are (pve-container API2/LXC.pm,
+// template, against LXC/Config.pm).
+func editTemplate(_, new *bool, f Facts) Effect {
+	switch {
+	case new == nil || !*new:
+		return onlyNew[bool](nil, new, f)
+	case f.Running:
+		return Refused
+	}
+	return Online
+}
+
+func hintTemplate(_, new *bool, f Facts) string {
+	switch {
+	case new == nil || !*new || f.Creating:
+		return ""
+	case f.Running:
+		return "a running container cannot become a template: write state: stopped"
+	}
+	return "for good"
+}
 
 // lastLineEnd compares texts without the line ends at their end, which Proxmox adds and drops.
 func lastLineEnd(t Type[string]) Type[string] {

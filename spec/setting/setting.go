@@ -14,7 +14,10 @@
 // The package does no I/O and asks no clock.
 package setting
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // A Record holds values by the path of their row: what a spec says or what a node has. Absent rows are
 // absent from the map. Values are read with [Key.Get].
@@ -25,7 +28,7 @@ type Path []string
 
 // Join returns the path with further elements.
 func (p Path) Join(elems ...string) Path {
-	return append(append(Path(nil), p...), elems...)
+	return slices.Concat(p, elems)
 }
 
 // String joins the elements with dots.
@@ -91,7 +94,8 @@ type Row interface {
 	SpecPath() string // where it stands in a spec, below its object: "dns.servers"
 	PVEKey() string   // Proxmox's key or sub-key, "net" for a family; empty where it has none
 	Info() Info       // what a person reads about it
-	// DecodeSpec reads the value as authors write it, as encoding/json decodes it with UseNumber.
+	// DecodeSpec reads the value as authors write it, as encoding/json decodes it with UseNumber. ok is false
+	// after a fault; value is then what could be read of a mapping all the same, and nil of anything else.
 	DecodeSpec(in any, at Path, report Report) (value any, ok bool)
 	// EncodeSpec is the inverse: what an author would write.
 	EncodeSpec(value any) any

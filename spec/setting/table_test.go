@@ -267,7 +267,7 @@ func other(r setting.Row) any {
 // TestEffects holds rows to what the file says of a change of a running container.
 func TestEffects(t *testing.T) {
 	// A flag that makes a template must never be set by PUT, though Proxmox takes it.
-	but := map[string]setting.Effect{"template": setting.Recreate}
+	but := map[string]setting.Effect{"template": setting.Refused}
 	for _, k := range keys(t) {
 		row := byPVE(setting.Container.Rows, k.Name)
 		// members of families and the root file system have tests of their own; no call changes raw lines
@@ -292,7 +292,7 @@ func TestEffects(t *testing.T) {
 		if got := row.Effect(nil, v, running); got != want {
 			t.Errorf("%s: %s of a running container, want %s (%s)", k.Name, got, want, k.Running)
 		}
-		if want == setting.Restart {
+		if want == setting.Restart || k.Name == "template" {
 			want = setting.Online
 		}
 		if got := row.Effect(nil, v, setting.Facts{Unprivileged: true}); got != want {

@@ -69,6 +69,13 @@ func observe(t testing.TB, sources []write.Source, style setting.TagStyle, owned
 	for _, s := range sources {
 		c := s.Config
 		c.Current = maps.Clone(c.Current)
+		if len(s.Raw) > 0 {
+			var lines []string
+			for _, l := range s.Raw {
+				lines = append(lines, l.Key+": "+l.Value)
+			}
+			c.Current["lxc"] = strings.Join(lines, "\n")
+		}
 		if owned {
 			tag := func(v proxmox.Values) {
 				tags := setting.Words(v["tags"])
@@ -135,6 +142,17 @@ func sourceByID(sources []write.Source, id proxmox.VMID) proxmox.Config {
 	return sources[i].Config
 }
 
+// joinNamed is all files with their names.
+func joinNamed(files map[string][]byte) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		b.WriteString("-- " + name + " --\n")
+		b.Write(files[name])
+	}
+	return b.String()
+}
+
+// join is files for the message of a failed test: of many only what they share.
 func join(files map[string][]byte) string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(files)) {

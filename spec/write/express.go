@@ -26,10 +26,23 @@ func ways(live setting.Record, member bool) [][]string {
 	return [][]string{{setting.Storage.Path, setting.Size.Path}, {setting.Volume.Path}, nil}
 }
 
+// sound refuses volumes whose name means another thing in a spec: "local:8" asks for a new one.
+func sound(live setting.Record) error {
+	v, ok := setting.Volume.Get(live)
+	if !ok {
+		return nil
+	}
+	_, err := readable(setting.Volume, v)
+	return err
+}
+
 // expressRecord is express for a setting of several parts.
 func expressRecord(row setting.Row, low, live any, f setting.Facts) (any, error) {
 	lowRecord, _ := low.(setting.Record)
 	record, _ := live.(setting.Record)
+	if err := sound(record); err != nil {
+		return nil, err
+	}
 	var first error
 	for _, show := range ways(record, false) {
 		own, err := expressParts(row.Info().Rows, lowRecord, record, show, f)
@@ -110,6 +123,9 @@ func expressMember(fam *setting.Family, low, live setting.Record, f setting.Fact
 	have := live
 	if f.Creating {
 		have = nil
+	}
+	if err := sound(live); err != nil {
+		return nil, err
 	}
 	var first error
 	for _, show := range ways(live, true) {

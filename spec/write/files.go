@@ -172,10 +172,7 @@ func (w *writer) containers(p *printer, guests []*guest) {
 // fields is the container as it is written: what identifies it first, its settings, and then what becomes of
 // it.
 func (g *guest) fields() fields {
-	rows := []setting.Row{spec.ID, spec.Adopt, spec.Node, spec.Use, spec.FromTemplate}
-	rows = append(rows, setting.Container.Rows...)
-	rows = append(rows, spec.PowerState, spec.Ignore)
-	out := arrange(rows, spec.ContainerFields.Encode(g.own), "")
+	out := arrange(writtenRows(), spec.ContainerFields.Encode(g.own), "")
 	for i := range out {
 		g.annotate(&out[i])
 	}
@@ -183,4 +180,16 @@ func (g *guest) fields() fields {
 		out[0].head = append(notes, out[0].head...)
 	}
 	return out
+}
+
+// writtenRows are the rows of a container in the order in which they are written.
+func writtenRows() []setting.Row {
+	rows := []setting.Row{spec.ID, spec.Adopt, spec.Node, spec.Use, spec.FromTemplate}
+	rows = append(rows, setting.Container.Rows...)
+	for _, row := range spec.ContainerFields.Rows {
+		if !slices.ContainsFunc(rows, func(r setting.Row) bool { return r.SpecPath() == row.SpecPath() }) {
+			rows = append(rows, row)
+		}
+	}
+	return rows
 }

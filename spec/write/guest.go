@@ -27,13 +27,13 @@ type guest struct {
 	live    setting.Record // what the spec shall say: what is in force once nothing is pending
 	owned   bool           // carries the owner's tag
 	own     setting.Record // what is written at the container
-	ignored []ignored
+	ignored []ignoredSetting
 	notes   []string
 	broken  error
 }
 
-// ignored is a setting that is left alone, with the reason.
-type ignored struct{ path, why, text string }
+// ignoredSetting is a setting that is left alone, with the reason.
+type ignoredSetting struct{ path, why, text string }
 
 func newGuest(s Source, o Options) *guest {
 	g := &guest{src: s, o: o, own: setting.Record{}}
@@ -56,6 +56,10 @@ func newGuest(s Source, o Options) *guest {
 	}
 	return g
 }
+
+// unread reports whether nobody knows what a row's live value is: lines for LXC itself take a request of
+// their own.
+func (g *guest) unread(row setting.Row) bool { return row.PVEKey() == rawKey && g.src.Raw == nil }
 
 // ignoreDoubles leaves families alone in which two members have one identity: a spec can name only one of
 // them.
@@ -195,7 +199,7 @@ func (g *guest) label() string {
 }
 
 func (g *guest) ignores(path string) bool {
-	return slices.ContainsFunc(g.ignored, func(n ignored) bool { return n.path == path })
+	return slices.ContainsFunc(g.ignored, func(n ignoredSetting) bool { return n.path == path })
 }
 
 func (g *guest) ignore(row setting.Row, why string) {
@@ -203,7 +207,7 @@ func (g *guest) ignore(row setting.Row, why string) {
 	if fam, ok := row.(*setting.Family); ok {
 		text = membersText(fam, g.live[fam.Path])
 	}
-	g.ignored = append(g.ignored, ignored{row.SpecPath(), why, text})
+	g.ignored = append(g.ignored, ignoredSetting{row.SpecPath(), why, text})
 }
 
 func membersText(fam *setting.Family, v any) string {
@@ -227,7 +231,9 @@ func (g *guest) express(under setting.Record) {
 		spec.Use.Set(g.own, use)
 	}
 	if g.src.Template != "" {
-		spec.FromTemplate.Set(g.own, g.src.Template)
+		if _, err := readable(spec.FromTemplate, g.src.Template); err == nil {
+			spec.FromTemplate.Set(g.own, g.src.Template)
+		}
 	} else if !g.owned && !g.o.NoAdopt {
 		spec.Adopt.Set(g.own, true)
 	}

@@ -17,7 +17,7 @@ func (w *writer) name() {
 		taken[strings.ToLower(n)] = true
 	}
 	order := slices.Clone(w.guests)
-	slices.SortStableFunc(order, func(a, b *guest) int { return dots(a) - dots(b) })
+	slices.SortStableFunc(order, func(a, b *guest) int { return nameRank(a) - nameRank(b) })
 	for _, g := range order {
 		label, _, _ := strings.Cut(setting.Hostname.Or(g.live, ""), ".")
 		name := label
@@ -35,8 +35,13 @@ func (w *writer) name() {
 	}
 }
 
-func dots(g *guest) int {
-	if strings.Contains(setting.Hostname.Or(g.live, ""), ".") {
+// nameRank orders containers by how well their host name suits as a name.
+func nameRank(g *guest) int {
+	label, _, dotted := strings.Cut(setting.Hostname.Or(g.live, ""), ".")
+	switch {
+	case !nameable(label):
+		return 2
+	case dotted:
 		return 1
 	}
 	return 0

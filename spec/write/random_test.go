@@ -112,6 +112,16 @@ func exampleWire(t testing.TB, row setting.Row) map[string]string {
 	return map[string]string{row.PVEKey(): row.FormatWire(v)}
 }
 
+// rawLines are lines for LXC itself.
+var rawLines = [][]proxmox.RawLine{
+	{},
+	{},
+	{},
+	{{Key: "lxc.apparmor.profile", Value: "unconfined"}},
+	{{Key: "lxc.mount.entry", Value: "/dev/net/tun dev/net/tun none bind,create=file"}, {Key: "lxc.cgroup2.devices.allow", Value: "c 10:200 rwm"}},
+	{{Key: "lxc.cap.drop", Value: ""}, {Key: "lxc.mount.entry", Value: "/a b none # bind\xff"}},
+}
+
 // A chance makes random containers.
 type chance struct {
 	*rand.Rand
@@ -125,6 +135,7 @@ func (c chance) value(id int, row setting.Row, v proxmox.Values) {
 	key := row.PVEKey()
 	fam, ok := row.(*setting.Family)
 	switch {
+	case key == "lxc": // no key of the configuration
 	case c.IntN(12) == 0 || !ok && texts[key] == nil || ok && memberTexts[key] == nil:
 		if key == "rootfs" || key == "mp" {
 			v["rootfs"] = pick(c, texts["rootfs"])
@@ -174,9 +185,7 @@ func (c chance) source(id int) write.Source {
 	if c.IntN(10) == 0 {
 		v["novelty"], v["lock"], v["parent"] = "1\x01", "backup", "before"
 	}
-	if c.IntN(10) == 0 {
-		s.Raw = []proxmox.RawLine{{Key: "lxc.cap.drop", Value: ""}, {Key: "lxc.mount.entry", Value: "/a b none # bind\xff"}}
-	}
+	s.Raw = slices.Clone(pick(c, rawLines))
 	if v["template"] == "1" {
 		s.Power = spec.Stopped
 	}

@@ -15,7 +15,7 @@ import (
 
 // FromFile is the container of a saved file. Whether it runs is not in it.
 func FromFile(ref proxmox.Ref, f *conffile.File) Source {
-	s := Source{Ref: ref, Power: spec.Any, Config: f.Config(), Raw: f.Current().Raw()}
+	s := Source{Ref: ref, Power: spec.Any, Config: f.Config(), Raw: append([]proxmox.RawLine{}, f.Current().Raw()...)}
 	if names := f.Snapshots(); len(names) > 0 {
 		s.Notes = append(s.Notes, "Snapshots, which stay as they are: "+strings.Join(names, ", ")+".")
 	}
@@ -30,6 +30,9 @@ func FromCommand(node string, c pct.Container) Source {
 	s := Source{
 		Ref: proxmox.Ref{Node: node, ID: c.ID}, Power: spec.Stopped, Template: c.Template,
 		Config: proxmox.Config{Current: maps.Clone(c.Values)},
+	}
+	if _, err := readable(spec.FromTemplate, c.Template); err != nil {
+		s.Notes = append(s.Notes, fmt.Sprintf("It is made from %s, which is no volume of a storage: upload it, and write from: {template: …}.", c.Template))
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Options)) {
 		switch value := c.Options[name]; name {

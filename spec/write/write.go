@@ -24,7 +24,7 @@ type Source struct {
 	Ref    proxmox.Ref
 	Power  spec.Power // Any where it is not known
 	Config proxmox.Config
-	Raw    []proxmox.RawLine // lines for LXC itself
+	Raw    []proxmox.RawLine // lines for LXC itself; nil where they were not read
 	Notes  []string          // what else a person should read beside the container, in words
 	// Template is what the container is yet to be made from; Config.Current then holds the parameters of the
 	// create. Empty for a container that exists.
@@ -104,6 +104,8 @@ func Spec(sources []Source, o Options) Result {
 			w.leaveOut(g, "is there twice: only the first one is written")
 		case s.Ref.ID < proxmox.MinVMID || s.Ref.ID > proxmox.MaxVMID:
 			w.leaveOut(g, fmt.Sprintf("%d is no VMID", s.Ref.ID))
+		case s.Ref.Node != "" && !isNode(s.Ref.Node):
+			w.leaveOut(g, fmt.Sprintf("left out: %q cannot be the name of a node", s.Ref.Node))
 		case g.broken != nil:
 			w.leaveOut(g, "left out, since this version of tend does not understand it: "+g.broken.Error())
 		default:
@@ -124,6 +126,11 @@ func Spec(sources []Source, o Options) Result {
 	return Result{Files: w.files(), Problems: w.problems}
 }
 
+func isNode(name string) bool {
+	_, err := readable(spec.Node, name)
+	return err == nil
+}
+
 func (w *writer) leaveOut(g *guest, why string) {
 	w.left = append(w.left, g)
 	g.notes = []string{why}
@@ -141,25 +148,38 @@ func (w *writer) settle() {
 		if len(faults) == 0 {
 			return
 		}
+		moved := false
 		for _, f := range faults {
-			w.resolve(f)
+			moved = w.resolve(f) || moved
+		}
+		if !moved { // what is at fault is no setting, or not written at all
+			w.giveUp(faults[0])
 		}
 	}
 }
 
-// resolve gives one setting up, or the container where the fault is in what identifies it.
-func (w *writer) resolve(f spec.Fault) {
-	i := slices.IndexFunc(w.guests, func(g *guest) bool { return len(f.At) > 1 && g.name == f.At[1] })
-	if i < 0 {
-		return // given up for another fault
+// resolve gives one setting up and reports whether there was one to give up.
+func (w *writer) resolve(f spec.Fault) bool {
+	i := w.at(f)
+	row := rowAt(f.At[2:])
+	if row == nil || w.guests[i].ignores(row.SpecPath()) {
+		return false
 	}
+	w.guests[i].ignore(row, f.Err.Error())
+	return true
+}
+
+// giveUp leaves a container out.
+func (w *writer) giveUp(f spec.Fault) {
+	i := w.at(f)
 	g := w.guests[i]
-	if row := rowAt(f.At[2:]); row != nil && !g.ignores(row.SpecPath()) {
-		g.ignore(row, f.Err.Error())
-		return
-	}
 	w.guests = slices.Delete(w.guests, i, i+1)
-	w.leaveOut(g, "left out: "+f.Error())
+	w.leaveOut(g, "left out: "+f.At[2:].String()+": "+f.Err.Error())
+}
+
+// at is the index of the container that a fault is about.
+func (w *writer) at(f spec.Fault) int {
+	return slices.IndexFunc(w.guests, func(g *guest) bool { return g.name == f.At[1] })
 }
 
 // rowAt finds the row of the table that a path leads to or into.

@@ -52,6 +52,9 @@ func arrange(rows []setting.Row, in map[string]any, prefix string) fields {
 
 // arrangeValue arranges the value of a row. Mappings whose keys are the author's stand in lines of their own.
 func arrangeValue(row setting.Row, v any) (value any, block bool) {
+	if list, ok := v.([]any); ok {
+		return arrangeList(list), false
+	}
 	m, ok := v.(map[string]any)
 	if !ok {
 		return v, false
@@ -72,6 +75,22 @@ func arrangeValue(row setting.Row, v any) (value any, block bool) {
 		out = append(out, field{key: k, value: m[k]})
 	}
 	return out, true
+}
+
+// arrangeList arranges the mappings in a list, whose keys are the author's.
+func arrangeList(list []any) []any {
+	out := make([]any, len(list))
+	for i, e := range list {
+		out[i] = e
+		if m, ok := e.(map[string]any); ok {
+			var all fields
+			for _, k := range slices.Sorted(maps.Keys(m)) {
+				all = append(all, field{key: k, value: m[k]})
+			}
+			out[i] = all
+		}
+	}
+	return out
 }
 
 // width is how long a line with a mapping in braces may be.
@@ -105,6 +124,11 @@ func (p *printer) field(indent int, f field) {
 			return
 		}
 	}
+	if list, ok := f.value.([]any); ok && slices.ContainsFunc(list, isFields) {
+		p.b.WriteString(line + note + "\n")
+		p.items(indent+2, list)
+		return
+	}
 	sub, nested := f.value.(fields)
 	if nested && len(sub) > 0 && (f.block || !flat(sub) || utf8.RuneCountInString(line+inline(sub)) > width) {
 		p.b.WriteString(line + note + "\n")
@@ -114,10 +138,27 @@ func (p *printer) field(indent int, f field) {
 	p.b.WriteString(line + " " + inline(f.value) + note + "\n")
 }
 
+func isFields(v any) bool {
+	_, ok := v.(fields)
+	return ok
+}
+
+// items writes a list in lines of their own; a mapping of one key needs no braces there.
+func (p *printer) items(indent int, list []any) {
+	for _, e := range list {
+		text := inline(e)
+		if f, ok := e.(fields); ok && len(f) == 1 && !isFields(f[0].value) {
+			text = scalar(f[0].key) + ": " + inline(f[0].value)
+		}
+		p.b.WriteString(strings.Repeat(" ", indent) + "- " + text + "\n")
+	}
+}
+
 // flat reports whether a mapping holds no mapping and no comment, so that it may stand in braces.
 func flat(all fields) bool {
 	for _, f := range all {
-		if _, nested := f.value.(fields); nested || f.note != "" || len(f.head) > 0 {
+		list, _ := f.value.([]any)
+		if isFields(f.value) || slices.ContainsFunc(list, isFields) || f.note != "" || len(f.head) > 0 {
 			return false
 		}
 	}

@@ -92,8 +92,8 @@ With --sandbox everything runs against an embedded simulator, with no Proxmox at
 	f.String("log-format", "", "`form` of the log: text, json (TEND_LOG_FORMAT; default text)")
 	f.String("color", "auto", "`when` there are colours: auto (on a terminal, unless NO_COLOR is set), always, never")
 	root.AddCommand(
-		newValidate(s), newPlan(s), newApply(s), newStatus(s), newDoctor(s), newSimulate(s), newSchema(s),
-		newExplain(s), newVersion(s),
+		newValidate(s), newPlan(s), newApply(s), newRehearse(s), newStatus(s), newDoctor(s), newSimulate(s), newSchema(s),
+		newExplain(s), newImport(s), newVersion(s),
 	)
 	return root
 }

@@ -15,7 +15,6 @@ import (
 
 	"github.com/felhom/tend/cmd/internal/config"
 	"github.com/felhom/tend/cmd/internal/view"
-	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/reconcile"
 	"github.com/felhom/tend/reconcile/execute"
 	"github.com/felhom/tend/reconcile/journal"
@@ -74,6 +73,9 @@ func apply(cmd *cobra.Command, s *Streams, o applyOptions, path string) error {
 		return err
 	}
 	source, err := sourceOf(cmd, s, path)
+	if err == nil && source.want != nil {
+		err = checkConsent(source.want, o.policy)
+	}
 	if err != nil {
 		return err
 	}
@@ -107,7 +109,7 @@ func apply(cmd *cobra.Command, s *Streams, o applyOptions, path string) error {
 	if err != nil {
 		return err
 	}
-	a := application{Streams: s, options: o, run: run, in: in, progress: progress, write: write}
+	a := application{Streams: s, options: o, run: run, in: in, progress: progress, secrets: r.Executor.Secrets, write: write}
 	return a.carryOut(view.Plan{Plan: p, Spec: source.rev})
 }
 
@@ -121,10 +123,10 @@ type source struct {
 func sourceOf(cmd *cobra.Command, s *Streams, path string) (source, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return source{}, fmt.Errorf("read spec or saved plan: %w", err)
+		return source{}, fmt.Errorf("read spec or saved plan: %w%s", err, bareSandbox(cmd, path))
 	}
 	if info.IsDir() || !isSaved(path) {
-		want, err := loadSpec(s, path)
+		want, err := specOf(cmd, s, path)
 		return source{want: want, rev: revisionOf(path)}, err
 	}
 	for _, name := range policyFlagNames() {
@@ -168,6 +170,7 @@ type application struct {
 	run      *reconcile.Run
 	in       *interrupts
 	progress *view.Progress
+	secrets  secretSource
 	write    func(textual) error
 }
 
@@ -185,6 +188,9 @@ func (a application) carryOut(p view.Plan) error {
 			}
 		}
 		return exitFor(p.Status())
+	}
+	if err := checkPasswords(a.in.ctx, a.secrets, p.Plan); err != nil {
+		return err
 	}
 	if err := a.confirm(); err != nil {
 		return err
@@ -230,23 +236,4 @@ func (a application) confirm() error {
 		return err
 	}
 	return exit(exitPending)
-}
-
-// secretsOf finds the secrets that a spec refers to: files, from the working folder where they have no absolute
-// path, and variables of the environment.
-func secretsOf(s *Streams) func(context.Context, spec.SecretRef) (proxmox.Secret, error) {
-	return func(_ context.Context, ref spec.SecretRef) (proxmox.Secret, error) {
-		if ref.Env != "" {
-			v := s.Env(ref.Env)
-			if v == "" {
-				return "", fmt.Errorf("read the password: the variable %s is not set", ref.Env)
-			}
-			return proxmox.Secret(v), nil
-		}
-		text, err := os.ReadFile(ref.File)
-		if err != nil {
-			return "", fmt.Errorf("read the password: %w", err)
-		}
-		return proxmox.Secret(strings.TrimRight(string(text), "\r\n")), nil
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -124,6 +125,20 @@ func TestInterrupt(t *testing.T) {
 }
 
 // TestExamples applies every example to a new sandbox: each must be complete, and lead to an empty second plan.
+// exampleSandbox is a new sandbox for an example: the one that it brings, in a hidden file, or the usual one.
+func exampleSandbox(t *testing.T, name string) string {
+	t.Helper()
+	file := t.TempDir() + "/sandbox.yaml"
+	state, err := os.ReadFile(repository + "/examples/" + name + "/.sandbox.yaml")
+	if err != nil {
+		return file
+	}
+	if err := os.WriteFile(file, state, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
 func TestExamples(t *testing.T) {
 	t.Parallel()
 	dirs, err := os.ReadDir(repository + "/examples")
@@ -138,18 +153,22 @@ func TestExamples(t *testing.T) {
 		found++
 		t.Run(d.Name(), func(t *testing.T) {
 			t.Parallel()
-			path, box := repository+"/examples/"+d.Name(), "--sandbox="+t.TempDir()+"/sandbox.yaml"
+			path, box := repository+"/examples/"+d.Name(), "--sandbox="+exampleSandbox(t, d.Name())
 			s := &site{t: t, env: map[string]string{}}
+			first, end := 2, 0
+			if slices.Contains([]string{"homelab-root", "vendor-box"}, d.Name()) {
+				first, end = 3, 3 // what only root@pam may do stays blocked; all else is made
+			}
 			for _, step := range []struct {
 				code int
 				args []string
 			}{
 				{0, []string{"validate", path}},
-				{2, []string{"plan", box, path}},
-				{0, []string{"apply", "--yes", box, path}},
-				{0, []string{"plan", box, path}},
-				{0, []string{"status", box, path}},
-				{0, []string{"apply", box, path}},
+				{first, []string{"plan", box, path}},
+				{end, []string{"apply", "--yes", box, path}},
+				{end, []string{"plan", box, path}},
+				{end, []string{"status", box, path}},
+				{end, []string{"apply", box, path}},
 			} {
 				if code, out, errs := s.run(step.args...); code != step.code {
 					t.Fatalf("tend %s: exit code %d, want %d\n%s%s", strings.Join(step.args, " "), code, step.code, out, errs)

@@ -259,8 +259,10 @@ func TestWrongEndpoints(t *testing.T) {
 				t.Errorf("exit code %d, and on the standard output:\n%s", code, out)
 			}
 			wants(t, errs, tt.want...)
-			if strings.Contains(errs, "hush") {
-				t.Errorf("the token is told:\n%s", errs)
+			for _, not := range []string{"hush", "port 8006"} { // the token, and a port that is not the endpoint's
+				if strings.Contains(errs, not) {
+					t.Errorf("%q is told:\n%s", not, errs)
+				}
 			}
 		})
 	}

@@ -21,7 +21,8 @@ type session struct {
 	client    *proxmox.Client
 	config    *config.Config
 	log       *slog.Logger
-	target    string // what a person calls the other side
+	target    string // what names the other side wherever it is asked from; a saved plan holds for it alone
+	shown     string // what a person calls it
 	journal   string // its journal, a file
 	close     func()
 }
@@ -55,17 +56,17 @@ func (s *Streams) connect(cmd *cobra.Command) (*session, error) {
 		return nil, err
 	}
 	log := s.logger(c, s.Err)
-	if file := flagText(cmd, "sandbox"); file != "" {
+	if f := cmd.Flags().Lookup("sandbox"); f != nil && f.Changed {
 		if cmd.Flags().Changed("endpoint") {
 			return nil, errors.New("both --sandbox and --endpoint are given: leave one out")
 		}
-		return openSandbox(file, c, log)
+		return openSandbox(f.Value.String(), c, log)
 	}
 	if c.Endpoint == "" {
 		return nil, errors.New("no endpoint is given: name a node with --endpoint, TEND_ENDPOINT or endpoint: in the " +
 			"configuration file, or try things with --sandbox (tend doctor shows what was found where)")
 	}
-	if c.Token == "" {
+	if c.Token.IsZero() {
 		return nil, fmt.Errorf("no API token is given for %s: name its file with --token-file or tokenFile: in the "+
 			"configuration file, or set TEND_TOKEN", c.Endpoint)
 	}
@@ -76,19 +77,26 @@ func (s *Streams) connect(cmd *cobra.Command) (*session, error) {
 		return nil, err
 	}
 	return &session{
-		transport: t, client: proxmox.NewClient(t), config: c, log: log, target: t.Endpoint(),
+		transport: t, client: proxmox.NewClient(t), config: c, log: log, target: t.Endpoint(), shown: t.Endpoint(),
 		journal: filepath.Join(c.StateDir, safeName(t.Endpoint())+".journal"), close: t.Close,
 	}, nil
 }
 
 func openSandbox(file string, c *config.Config, log *slog.Logger) (*session, error) {
+	if file == "" { // as with --sandbox=$FILE where FILE is not set: the cluster is not what was meant
+		return nil, errors.New("--sandbox= names no file: write --sandbox=FILE, or --sandbox alone for " + sandbox.DefaultFile)
+	}
 	b, err := sandbox.Open(file, log)
 	if err != nil {
 		return nil, err
 	}
+	path, err := filepath.Abs(file)
+	if err != nil {
+		path = file
+	}
 	return &session{
 		transport: b.Transport(), client: proxmox.NewClient(b.Transport()), config: c, log: log,
-		target: "the sandbox " + file, journal: file + ".journal", close: b.Close,
+		target: "the sandbox " + path, shown: "the sandbox " + file, journal: file + ".journal", close: b.Close,
 	}, nil
 }
 

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,6 +13,7 @@ import (
 
 type doctorOptions struct {
 	task      bool
+	role      bool
 	container int
 	output    string
 }
@@ -19,7 +21,7 @@ type doctorOptions struct {
 func newDoctor(s *Streams) *cobra.Command {
 	o := doctorOptions{}
 	cmd := &cobra.Command{
-		Use:     "doctor",
+		Use:     "doctor [--role PATH]",
 		Aliases: []string{"selftest"},
 		Short:   "Examine the connection, the privileges and the cluster",
 		Long: `Show which settings were found where, and examine the cluster: connection and version,
@@ -28,20 +30,36 @@ Nothing is changed.
 
 With --task it also proves that tasks are handled rightly: on a scratch container, which
 is destroyed afterwards, or on the one of --container, it takes a snapshot, rolls back and
-deletes the snapshot. A running container is not rolled back, since that would stop it.` + exits(
+deletes the snapshot. A running container is not rolled back, since that would stop it.
+
+With --role it asks no cluster, and prints the smallest roles with which the spec in a folder
+or file (default: this folder) can be applied, changed and pruned, and the pveum lines that
+make them with a user and a token. What only root@pam may do is not among them.` + exits(
 			"0  all is well, but for warnings", "1  no connection, or something failed",
 			"3  something is missing that blocks a part of the work"),
 		Example: `  tend doctor --endpoint pve1 --token-file token
   tend doctor --task --container 105
-  tend selftest --sandbox --task`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return examine(cmd, s, o) },
+  tend selftest --sandbox --task
+  tend doctor --role examples/homelab`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if o.role {
+				return atMostOne("path")(cmd, args)
+			}
+			return noArgs(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.role {
+				return showRole(s, o.output, pathOf(args))
+			}
+			return examine(cmd, s, o)
+		},
 	}
 	connectionFlags(cmd)
 	sandboxFlag(cmd)
 	outputFlag(cmd, &o.output, "text", "json")
 	f := cmd.Flags()
 	f.BoolVar(&o.task, "task", false, "prove the handling of tasks with a snapshot, a rollback and a delete")
+	f.BoolVar(&o.role, "role", false, "print the smallest roles for a spec, and the pveum lines that make them")
 	f.IntVar(&o.container, "container", 0, "VMID of the container for --task; 0 makes a scratch one")
 	return cmd
 }
@@ -50,6 +68,9 @@ func examine(cmd *cobra.Command, s *Streams, o doctorOptions) error {
 	write, err := s.output(o.output, "text", "json")
 	if err != nil {
 		return err
+	}
+	if o.container != 0 && !o.task {
+		return errors.New("--container goes with --task: it names the container to take a snapshot of")
 	}
 	c, err := s.settings(cmd)
 	if c == nil {
@@ -61,7 +82,7 @@ func examine(cmd *cobra.Command, s *Streams, o doctorOptions) error {
 		r.Findings = []doctor.Finding{{Level: doctor.Failed, Area: "settings", Text: err.Error()}}
 	} else {
 		defer ses.close()
-		r.Target = ses.target
+		r.Target = ses.shown
 		ctx := cmd.Context()
 		d := doctor.Doctor{Transport: ses.transport, Now: time.Now}
 		r.Findings = d.Examine(ctx)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -54,13 +55,16 @@ func policyFlags(cmd *cobra.Command, p *plan.Policy) {
 	f := cmd.Flags()
 	f.BoolVar(&p.Prune, "prune", false, "destroy containers that carry the owner's tag and are not in the spec")
 	f.IntVar(&p.PruneMax, "prune-max", 1, "destroy at most so many")
+	f.IntVar(&p.PrunePercent, "prune-percent", 0, "and at most so many percent of those that carry the tag (0: no such limit)")
+	f.DurationVar(&p.PruneGrace, "prune-grace", 0, "stop them first and destroy them so long after, as in 168h (0: destroy at once)")
+	f.BoolVar(&p.Adopt, "adopt", false, "take over declared containers that do not carry the owner's tag")
 	f.BoolVar(&p.WindowOpen, "window", false, "a maintenance window is open now: restart containers with restart: window")
 	f.BoolVar(&p.RestartAll, "restart", false, "restart whatever needs it, also with restart: never")
 	f.Var((*volumeFlag)(&p.DestroyVolumes), "destroy-volume", "destroy an unused volume with its data, as in 101:local-zfs:subvol-101-disk-1; may be repeated")
 }
 
 func policyFlagNames() []string {
-	return []string{"prune", "prune-max", "window", "restart", "destroy-volume"}
+	return []string{"prune", "prune-max", "prune-percent", "prune-grace", "adopt", "window", "restart", "destroy-volume"}
 }
 
 func showPlan(cmd *cobra.Command, s *Streams, o planOptions, path string) error {
@@ -72,7 +76,10 @@ func showPlan(cmd *cobra.Command, s *Streams, o planOptions, path string) error 
 		return fmt.Errorf("--out %s: apply would take it for a spec; give it another ending, as in %s",
 			o.out, strings.TrimSuffix(o.out, filepath.Ext(o.out))+".plan")
 	}
-	want, err := loadSpec(s, path)
+	want, err := specOf(cmd, s, path)
+	if err == nil {
+		err = checkConsent(want, o.policy)
+	}
 	if err != nil {
 		return err
 	}
@@ -91,7 +98,7 @@ func showPlan(cmd *cobra.Command, s *Streams, o planOptions, path string) error 
 		return err
 	}
 	if o.out != "" {
-		if err := savePlan(s, run, shown.Spec, o.out); err != nil {
+		if err := savePlan(cmd, s, run, shown.Spec, o.out); err != nil {
 			return err
 		}
 	}
@@ -100,9 +107,10 @@ func showPlan(cmd *cobra.Command, s *Streams, o planOptions, path string) error 
 
 // reconciler makes plans for the session's cluster.
 func (ses *session) reconciler(p plan.Policy) *reconcile.Reconciler {
+	p.Now = time.Now()
 	return &reconcile.Reconciler{
-		Client: ses.client, Policy: p, Log: ses.log,
-		Observer: func() *live.Observer { return &live.Observer{Client: ses.client} },
+		Client: ses.client, Target: ses.target, Policy: p, Log: ses.log,
+		Observer: func() *live.Observer { return &live.Observer{Client: ses.client, Shown: true} },
 	}
 }
 
@@ -113,7 +121,7 @@ func isSaved(name string) bool {
 }
 
 // savePlan writes a plan to a file that only its owner may read: it holds the whole spec.
-func savePlan(s *Streams, run *reconcile.Run, rev view.Revision, file string) error {
+func savePlan(cmd *cobra.Command, s *Streams, run *reconcile.Run, rev view.Revision, file string) error {
 	saved, err := run.Save(rev.String())
 	if err != nil {
 		return err
@@ -125,5 +133,5 @@ func savePlan(s *Streams, run *reconcile.Run, rev view.Revision, file string) er
 	if err := os.WriteFile(file, append(text, '\n'), 0o600); err != nil {
 		return fmt.Errorf("save plan: %w", err)
 	}
-	return view.Saved(s.Err, s.errStyle(), file)
+	return view.Saved(s.Err, s.errStyle(), append(append([]string{"tend", "apply"}, connectedBy(cmd)...), file))
 }

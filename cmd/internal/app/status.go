@@ -43,7 +43,7 @@ func showStatus(cmd *cobra.Command, s *Streams, output, path string) error {
 	if err != nil {
 		return err
 	}
-	want, err := loadSpec(s, path)
+	want, err := specOf(cmd, s, path)
 	if err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func stateOf(w *spec.Container, p *plan.Plan, have *plan.Observed, up map[proxmo
 	observe(&c, have, up)
 	switch {
 	case have == nil:
-		c.Problems = append(c.Problems, "does not exist")
+		c.Problems = append(c.Problems, absence(w, p))
 	case have.Broken != nil:
 		c.Problems = append(c.Problems, have.Broken.Error())
 	case w.Power == spec.Running && !have.Running:
@@ -150,6 +150,17 @@ func stateOf(w *spec.Container, p *plan.Plan, have *plan.Observed, up map[proxmo
 	}
 	c.Healthy = len(c.Problems) == 0
 	return c
+}
+
+// absence says of a container that was not found why it is not made, where that is known: it may only be out of the
+// token's sight.
+func absence(w *spec.Container, p *plan.Plan) string {
+	for _, b := range p.Blocked {
+		if b.ID == w.ID && b.What == plan.Create.String() {
+			return b.Reason
+		}
+	}
+	return "does not exist"
 }
 
 func labelsOf(l plan.Lane) []string {

@@ -112,7 +112,7 @@ func Load(src Sources) (*Config, error) {
 		}
 		if v := src.Env(s.Env); v != "" {
 			if s.Name == Token { // a secret is not kept among texts that are shown
-				c.inEnv = proxmox.Secret(strings.TrimSpace(v))
+				c.inEnv = proxmox.NewSecret(strings.TrimSpace(v))
 				v = c.inEnv.String()
 			}
 			o.Found = append(o.Found, Value{v, s.Env})
@@ -136,6 +136,12 @@ func (c *Config) addCredential(dir string) {
 		i := slices.IndexFunc(c.Origins, func(o Origins) bool { return o.Setting.Name == TokenFile })
 		c.Origins[i].Found = append(c.Origins[i].Found, Value{path, "systemd credential"})
 	}
+}
+
+// Trust says where to write the fingerprint of a certificate that was presented.
+func Trust(fingerprint string) string {
+	return "where the node itself shows this fingerprint (pvenode cert info), trust it by --fingerprint " + fingerprint +
+		", or the same in TEND_FINGERPRINT or after fingerprint: in the configuration file"
 }
 
 // Get returns the value in force; zero where none was found.
@@ -211,20 +217,20 @@ func (c *Config) readToken() (proxmox.Secret, error) {
 	}
 	info, err := os.Stat(v.Text)
 	if err != nil {
-		return "", fmt.Errorf("read the token (%s): %w", v.Source, err)
+		return proxmox.Secret{}, fmt.Errorf("read the token (%s): %w", v.Source, err)
 	}
 	if !info.Mode().IsRegular() && info.Mode()&os.ModeNamedPipe == 0 || info.Size() > maxToken {
-		return "", fmt.Errorf("read the token (%s): %s is not a small file with a token", v.Source, v.Text)
+		return proxmox.Secret{}, fmt.Errorf("read the token (%s): %s is not a small file with a token", v.Source, v.Text)
 	}
 	raw, err := os.ReadFile(v.Text)
 	if err != nil {
-		return "", fmt.Errorf("read the token (%s): %w", v.Source, err)
+		return proxmox.Secret{}, fmt.Errorf("read the token (%s): %w", v.Source, err)
 	}
 	text := strings.TrimSpace(string(raw))
 	if text == "" {
-		return "", fmt.Errorf("read the token (%s): %s is empty", v.Source, v.Text)
+		return proxmox.Secret{}, fmt.Errorf("read the token (%s): %s is empty", v.Source, v.Text)
 	}
-	return proxmox.Secret(text), nil
+	return proxmox.NewSecret(text), nil
 }
 
 // readFile reads the file, if there is one, into values by name.

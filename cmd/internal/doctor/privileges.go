@@ -5,7 +5,9 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/felhom/tend/cmd/internal/config"
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/proxmox/rest"
 )
 
 // A need is a privilege that some of tend's work takes.
@@ -81,7 +83,10 @@ func partly(have proxmox.Permissions, n need) string {
 // hint is what to do about an error.
 func hint(err error) string {
 	var api *proxmox.APIError
+	var cert *rest.TLSError
 	switch {
+	case errors.As(err, &cert):
+		return config.Trust(cert.Presented)
 	case errors.Is(err, proxmox.ErrUnauthorized):
 		return "the token is wrong, expired or disabled: look at its id and secret (pveum user token list USER)"
 	case errors.As(err, &api) && !api.Missing.IsZero():

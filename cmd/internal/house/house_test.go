@@ -32,12 +32,14 @@ func root(t *testing.T) string {
 	return dir
 }
 
-// walk calls do with the text of every file of the repository but those that .gitignore leaves out.
+// walk calls do with the text of every file of the repository but those that .gitignore leaves out, and .git, which
+// is a folder in a clone and a file in a further work tree.
 // It reads through os, so that go test knows what the result depends on and runs anew when it changed.
 func walk(t *testing.T, do func(path string, text []byte)) {
 	t.Helper()
 	top := root(t)
 	left := []string{".git", "bin", "dist", ".tend"}
+	scratch := []string{".test", ".out", ".prof"}
 	err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -46,7 +48,7 @@ func walk(t *testing.T, do func(path string, text []byte)) {
 		switch {
 		case d.IsDir() && slices.Contains(left, rel):
 			return fs.SkipDir
-		case !d.Type().IsRegular() || strings.HasSuffix(rel, ".test") || strings.HasSuffix(rel, ".out"):
+		case !d.Type().IsRegular() || slices.Contains(left, rel) || slices.Contains(scratch, filepath.Ext(rel)):
 			return nil
 		}
 		text, err := os.ReadFile(path)
@@ -196,4 +198,40 @@ func TestWords(t *testing.T) {
 			t.Error(v)
 		}
 	})
+}
+
+// TestDependencies holds docs/dependencies.md against go.mod: each module that tend asks for by itself stands on
+// the page, with a reason, and the page names no others.
+func TestDependencies(t *testing.T) {
+	cmd := exec.Command("go", "mod", "edit", "-json")
+	cmd.Dir = root(t)
+	cmd.Stderr = t.Output()
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("read go.mod: %v", err)
+	}
+	var mod struct {
+		Require []struct {
+			Path     string
+			Indirect bool
+		}
+		Tool []struct{ Path string }
+	}
+	if err := json.Unmarshal(out, &mod); err != nil {
+		t.Fatal(err)
+	}
+	var asked []string
+	for _, r := range mod.Require {
+		tool := slices.ContainsFunc(mod.Tool, func(tool struct{ Path string }) bool { return match(r.Path+"/...", tool.Path) })
+		if !r.Indirect || tool {
+			asked = append(asked, r.Path)
+		}
+	}
+	page, err := os.ReadFile(filepath.Join(root(t), "docs/dependencies.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range CheckDependencies(asked, string(page)) {
+		t.Error(v)
+	}
 }

@@ -38,6 +38,7 @@ func TestCheck(t *testing.T) {
 
 		{"the simulator is for cmd", Package{Path: "cmd/internal/app", Imports: []string{"proxmox/sim", "proxmox/conformance"}}, ""},
 		{"the simulator is for tests", Package{Path: "reconcile/plan", TestImports: []string{"proxmox/sim"}}, ""},
+		{"its jobs have schedules", Package{Path: "proxmox/sim", Imports: []string{"proxmox/calendar", "proxmox/property"}}, ""},
 		{"sim may have parts", Package{Path: "proxmox/sim", Imports: []string{"proxmox/sim/internal/store"}}, ""},
 
 		{"the table knows no spec", Package{Path: "spec/setting", Imports: []string{"spec"}}, "imports spec: "},
@@ -217,6 +218,23 @@ func TestCheckWords(t *testing.T) {
 	for _, tt := range tests {
 		if got := CheckWords("f", []byte(tt.text)); len(got) != tt.want {
 			t.Errorf("CheckWords(%q) = %v, want %d", tt.text, got, tt.want)
+		}
+	}
+}
+
+// TestCheckDependencies shows what a page of dependencies must have.
+func TestCheckDependencies(t *testing.T) {
+	const page = `
+| module | what it does here | passed over |
+|---|---|---|
+| example.test/a | this | that |
+| example.test/b | this | |
+| example.test/c | this | that |
+`
+	got := CheckDependencies([]string{"example.test/a", "example.test/b", "example.test/d"}, page)
+	for i, want := range []string{"example.test/b has no reason", "example.test/d stands in go.mod and not", "example.test/c stands in docs"} {
+		if len(got) != 3 || !strings.HasPrefix(got[i], want) {
+			t.Errorf("got %q, want three, of which number %d begins with %q", got, i, want)
 		}
 	}
 }

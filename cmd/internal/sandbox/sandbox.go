@@ -111,7 +111,7 @@ func addUser(st *sim.State) {
 	if root.Tokens == nil {
 		root.Tokens = map[string]*sim.Token{}
 	}
-	root.Tokens["sandbox"] = &sim.Token{Secret: "5a4db07e-0000-4000-8000-000000000000", Comment: "for --sandbox"}
+	root.Tokens["sandbox"] = &sim.Token{Secret: proxmox.NewSecret("5a4db07e-0000-4000-8000-000000000000"), Comment: "for --sandbox"}
 }
 
 // Transport carries requests to the sandbox as an API token: what a token may not do on a node it may not do here.

@@ -50,12 +50,15 @@ type planJSON struct {
 	BackupJobs []otherJSON     `json:"backupJobs"`
 	Unclaimed  []unclaimedJSON `json:"unclaimed"`
 	Unused     []unusedJSON    `json:"unused"`
+	Warnings   []string        `json:"warnings,omitempty"`
 }
 
 type summaryJSON struct {
 	Create         int `json:"create"`
 	Change         int `json:"change"`
 	Destroy        int `json:"destroy"`
+	Retire         int `json:"retire"`
+	Volumes        int `json:"volumesDestroyed"`
 	Templates      int `json:"templates"`
 	BackupJobs     int `json:"backupJobs"`
 	Restarts       int `json:"restarts"`
@@ -133,13 +136,13 @@ func (p Plan) document() planJSON {
 	doc := planJSON{
 		Version: JSONVersion, Kind: "plan", Cluster: p.Cluster, Spec: p.Spec, Status: p.Status(),
 		Summary: summaryJSON{
-			Create: p.Count(plan.Create), Change: p.Count(plan.Change), Destroy: p.Count(plan.Destroy),
+			Create: p.Count(plan.Create), Change: p.Count(plan.Change), Destroy: p.Count(plan.Destroy), Retire: p.Count(plan.Retire), Volumes: p.Frees(),
 			Templates: p.CountKind(plan.TemplateKind), BackupJobs: p.CountKind(plan.JobKind),
 			Restarts: p.restarts(), Stops: p.stops(), RootOperations: p.RootOperations(),
 			Blocked: len(p.Blocked) - p.waiting(), Waiting: p.waiting(), InSync: p.InSync,
 		},
 		Containers: []containerJSON{}, Templates: []otherJSON{}, BackupJobs: []otherJSON{},
-		Unclaimed: []unclaimedJSON{}, Unused: []unusedJSON{},
+		Unclaimed: []unclaimedJSON{}, Unused: []unusedJSON{}, Warnings: p.Warnings,
 	}
 	blocked := map[plan.Subject][]blockedJSON{}
 	names := map[plan.Subject]string{}
@@ -177,8 +180,11 @@ func laneJSON(l plan.Lane) containerJSON {
 	}
 	for _, s := range l.Steps {
 		step := stepJSON{Do: s.Op.Verb(), Effect: s.Effect.String(), Root: s.Access.Root, Cause: s.Cause}
-		if op, ok := s.Op.(plan.DestroyContainer); ok {
+		switch op := s.Op.(type) {
+		case plan.DestroyContainer:
 			step.Frees = op.Volumes
+		case plan.DestroyVolume:
+			step.Frees = []string{op.Volume}
 		}
 		for _, ch := range s.Why {
 			step.For = append(step.For, ch.Label())
@@ -189,24 +195,11 @@ func laneJSON(l plan.Lane) containerJSON {
 }
 
 func changeOf(ch setting.Change) changeJSON {
+	old, new := ch.Shown()
 	return changeJSON{
-		Path: ch.Row.Info().Path, Identity: ch.Identity, Label: ch.Label(),
-		Old: specValue(ch.Row, ch.Old), New: specValue(ch.Row, ch.New),
+		Path: ch.Row.Info().Path, Identity: ch.Identity, Label: ch.Label(), Old: old, New: new,
 		Effect: ch.Effect.String(), Root: ch.Access.Root, Reason: ch.Access.Reason, Note: ch.Note,
 	}
-}
-
-// specValue is a value as an author would write it; null where there is none.
-func specValue(r setting.Row, v any) any {
-	if v == nil {
-		return nil
-	}
-	if fam, ok := r.(*setting.Family); ok {
-		if member, ok := v.(setting.Record); ok {
-			return fam.Member.Encode(member)
-		}
-	}
-	return r.EncodeSpec(v)
 }
 
 func blockedOf(b plan.Blocked) blockedJSON {

@@ -3,9 +3,12 @@ package view
 import (
 	"errors"
 	"io"
+	"regexp"
 	"strings"
 
+	"github.com/felhom/tend/cmd/internal/config"
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/proxmox/rest"
 	"github.com/felhom/tend/spec"
 )
 
@@ -51,6 +54,7 @@ func split(err error) []error {
 func Hint(err error) string {
 	var api *proxmox.APIError
 	var task *proxmox.TaskError
+	var cert *rest.TLSError
 	missing := proxmox.Privileges{}
 	if errors.As(err, &api) {
 		missing = api.Missing
@@ -59,6 +63,8 @@ func Hint(err error) string {
 		missing = task.Missing
 	}
 	switch {
+	case errors.As(err, &cert):
+		return config.Trust(cert.Presented)
 	case errors.Is(err, proxmox.ErrUnauthorized):
 		return "Proxmox does not know the token: look at its id, its secret and its expiry (tend doctor shows where it was found)"
 	case missing.RootOnly:
@@ -70,7 +76,7 @@ func Hint(err error) string {
 	case errors.Is(err, proxmox.ErrOutcomeUnknown):
 		return "run it again: what was done is looked up before anything is repeated"
 	case errors.Is(err, proxmox.ErrUnreachable):
-		return "is the endpoint right, the node up, and its port 8006 reachable from here? (tend doctor shows what was tried)"
+		return "is the endpoint right, the node up, and its port reachable from here? (tend doctor shows what was tried)"
 	}
 	return ""
 }
@@ -102,9 +108,23 @@ func Raw(w io.Writer, text []byte) error {
 	return err
 }
 
-// Saved says where a plan was saved.
-func Saved(w io.Writer, s Style, file string) error {
+// Saved says that a plan was saved, and which command carries it out.
+func Saved(w io.Writer, s Style, command []string) error {
 	out := &printer{w: w}
-	out.line("%s", s.paint(dim, "Saved: tend apply "+Clean(file)+" carries it out, as long as the containers are as they were."))
+	words := make([]string, len(command))
+	for i, word := range command {
+		words[i] = shellWord(Clean(word))
+	}
+	out.line("%s", s.paint(dim, "Saved: "+strings.Join(words, " ")+" carries it out, as long as the containers are as they were."))
 	return out.err
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
+
+// shellWord is a word as it is typed into a shell.
+func shellWord(s string) string {
+	if plainWord.MatchString(s) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

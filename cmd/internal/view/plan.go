@@ -71,6 +71,13 @@ func (p Plan) Text(w io.Writer, s Style) error {
 		out.line("")
 		p.unused(out, s)
 	}
+	if len(p.Warnings) > 0 {
+		out.line("")
+		l := layout{Style: s}
+		for _, text := range p.Warnings {
+			l.hanging(out, "Warning: "+Clean(text), 0)
+		}
+	}
 	out.line("")
 	for _, l := range wrap(p.Summary(), s.width()) {
 		out.line("%s", s.paint(p.colour(), l))
@@ -153,6 +160,12 @@ func (p Plan) Summary() string {
 	}
 	text := fmt.Sprintf("Plan: %d create, %d change, %d destroy",
 		p.Count(plan.Create), p.Count(plan.Change), p.Count(plan.Destroy))
+	if n := p.Count(plan.Retire); n > 0 {
+		text += fmt.Sprintf(" · %d retire", n)
+	}
+	if n := p.Frees(); n > 0 {
+		text += " · " + count(n, "volume") + " destroyed"
+	}
 	waiting := p.waiting()
 	if others := p.others(); others != "" {
 		text += " · " + others
@@ -230,23 +243,44 @@ func laneBlock(l plan.Lane, blocked []plan.Blocked) block {
 	}
 	b := block{
 		subject: l.Subject(), name: l.Name, title: l.Action.String(), effect: laneEffect(l, blocked),
-		destroys: l.Action == plan.Destroy,
+		destroys: l.Action == plan.Destroy || l.Effect == setting.Recreate || len(l.Frees) > 0,
 	}
 	switch l.Action {
 	case plan.Destroy:
 		b.colour, b.rows = red, destroyRows(l)
+	case plan.Retire:
+		b.colour, b.rows = red, changeRows(l)
 	case plan.Create:
 		b.colour, b.rows = green, createRows(l)
-		if len(l.Steps) > 1 {
+		if starts(l) {
 			b.title = "create and start"
 		}
 	default:
 		b.colour, b.rows = yellow, changeRows(l)
+		if l.Adopts {
+			b.title = adoption(l)
+		}
+		if l.Effect == setting.Recreate || len(l.Frees) > 0 {
+			b.colour = red
+		}
 	}
 	for _, bl := range blocked {
 		b.rows = append(b.rows, blockedRows(bl)...)
 	}
 	return b
+}
+
+func starts(l plan.Lane) bool {
+	_, ok := l.Steps[len(l.Steps)-1].Op.(plan.Start)
+	return ok
+}
+
+// adoption tells a container that is only taken over from one that is changed, too.
+func adoption(l plan.Lane) string {
+	if len(l.Steps) == 1 && len(l.Changes) == 1 && l.Changes[0].Row.Info().Path == setting.Tags.Path {
+		return "adopt"
+	}
+	return "adopt and change"
 }
 
 // laneEffect is what a lane costs as a whole.
@@ -291,12 +325,24 @@ func destroyRows(l plan.Lane) []row {
 // createRows condense what every container has into the first line and list the rest.
 func createRows(l plan.Lane) []row {
 	var head []string
+	var rows []row
 	for _, s := range l.Steps {
-		if op, ok := s.Op.(plan.CreateContainer); ok {
+		switch op := s.Op.(type) {
+		case plan.CreateContainer:
 			head = append(head, Clean(op.Template))
+		case plan.RestoreContainer:
+			head = append(head, "backup "+Clean(op.Archive))
+		case plan.CloneContainer:
+			head = append(head, Clean(strings.TrimPrefix(op.Verb(), "clone ")))
+			rows = append(rows, row{mark: "+", label: "clone", text: Clean(s.Cause), colour: green})
+			continue
+		default:
+			continue
+		}
+		if s.Cause != "" {
+			rows = append(rows, row{mark: "+", label: "source", text: Clean(s.Cause), colour: green})
 		}
 	}
-	var rows []row
 	for _, ch := range l.Changes {
 		text := Clean(ch.Row.Text(ch.New))
 		switch ch.Row.Info().Path {
@@ -335,8 +381,16 @@ func changeRows(l plan.Lane) []row {
 		switch op := s.Op.(type) {
 		case plan.Start, plan.Shutdown:
 			rows = append(rows, row{mark: "~", label: op.Verb(), text: Clean(s.Cause)})
+		case plan.Migrate:
+			rows = append(rows, row{mark: "~", label: "migrate", text: Clean(s.Cause), effect: s.Effect.String(), colour: yellow})
+		case plan.DestroyVolume:
+			rows = append(rows, row{mark: "-", label: "volume", text: Clean(op.Volume), effect: "data is lost", colour: red})
+		case plan.Backup:
+			rows = append(rows, row{mark: "+", label: "backup", text: "on " + Clean(op.Storage) + ", kept", colour: green})
 		case plan.SetConfig:
-			if len(s.Why) == 0 {
+			if l.Action == plan.Retire {
+				rows = append(rows, row{mark: "-", label: "destroy", text: Clean(s.Cause), colour: red})
+			} else if len(s.Why) == 0 {
 				rows = append(rows, row{mark: "~", label: op.Verb(), text: Clean(s.Cause), effect: s.Effect.String()})
 			}
 		}

@@ -103,7 +103,7 @@ func (r Result) Summary() string {
 func (r Result) container(out *printer, s Style, c reconcile.Container, name int) {
 	colours := map[reconcile.State]colour{
 		reconcile.Unchanged: dim, reconcile.Created: green, reconcile.Changed: green, reconcile.Restarted: green,
-		reconcile.Destroyed: red, reconcile.Failed: red, reconcile.Stuck: red, reconcile.Interrupted: red,
+		reconcile.Destroyed: red, reconcile.Retired: yellow, reconcile.Failed: red, reconcile.Stuck: red, reconcile.Interrupted: red,
 	}
 	paint, ok := colours[c.State]
 	if !ok {

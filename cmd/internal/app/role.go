@@ -1,0 +1,25 @@
+package app
+
+import (
+	"github.com/felhom/tend/cmd/internal/view"
+	"github.com/felhom/tend/reconcile/plan"
+)
+
+// The user and token that the lines of doctor --role make.
+const (
+	roleUser  = "tend@pve"
+	roleToken = "apply"
+)
+
+// showRole shows the smallest privileges for a spec. It needs no cluster.
+func showRole(s *Streams, output, path string) error {
+	write, err := s.output(output, "text", "json")
+	if err != nil {
+		return err
+	}
+	want, err := loadSpec(s, path)
+	if err != nil {
+		return err
+	}
+	return write(view.Role{Grants: plan.Role(want), User: roleUser, Token: roleToken})
+}

@@ -1,0 +1,325 @@
+package rehearse_test
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/felhom/tend/cmd/internal/rehearse"
+	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/proxmox/sim"
+	"github.com/felhom/tend/reconcile"
+	"github.com/felhom/tend/reconcile/execute"
+	"github.com/felhom/tend/reconcile/live"
+	"github.com/felhom/tend/reconcile/plan"
+	"github.com/felhom/tend/spec"
+	"github.com/felhom/tend/spec/setting"
+)
+
+const (
+	token    = "tend@pve!apply"
+	template = "local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst"
+)
+
+// privileges are those that applying may take.
+var privileges = []string{
+	"Datastore.AllocateSpace", "Datastore.Audit", "SDN.Use", "Sys.Audit", "VM.Allocate", "VM.Audit", "VM.Backup", "VM.Clone",
+	"VM.Config.CPU", "VM.Config.Disk", "VM.Config.Memory", "VM.Config.Network", "VM.Config.Options", "VM.PowerMgmt",
+}
+
+// cluster is a node with storages of several kinds.
+func cluster() *sim.State {
+	debian := "debian"
+	const gib = 1 << 30
+	return &sim.State{
+		Version: sim.Version{Version: "9.2.11", Release: "9.2"},
+		Cluster: sim.Cluster{Quorate: true},
+		Nodes: map[string]*sim.Node{"pve1": {
+			CPUs: 8, Memory: 32 * gib, Bridges: map[string]*sim.Bridge{"vmbr0": {MTU: 1500}, "vmbr1": {MTU: 1500}},
+		}},
+		Storages: map[string]*sim.Storage{
+			"local": {Type: "dir", Path: "/var/lib/vz", Content: []string{"vztmpl", "backup", "rootdir"}, Total: 100 * gib},
+			"thick": {Type: "lvm", VGName: "vg", Content: []string{"rootdir", "images"}, Total: 60 * gib},
+			"tank":  {Type: "zfspool", Pool: "tank", Content: []string{"rootdir", "images"}, Total: 200 * gib},
+		},
+		Templates: map[string]*sim.Template{template: {Size: 129710398, OSType: &debian}},
+		Users:     map[string]*sim.User{"tend@pve": {Tokens: map[string]*sim.Token{"apply": {PrivSep: true, Secret: proxmox.NewSecret("x")}}}},
+		Roles:     map[string][]string{"Tend": slices.Clone(privileges)},
+		ACL: []sim.ACL{
+			{Path: "/", Role: "Tend", User: "tend@pve"}, {Path: "/", Role: "Tend", Token: token},
+		},
+	}
+}
+
+// A chance makes random specs and troubles.
+type chance struct{ *rand.Rand }
+
+func (g chance) percent(n int) bool { return g.IntN(100) < n }
+
+func one[T any](g chance, from ...T) T { return from[g.IntN(len(from))] }
+
+func (g chance) spec(ids ...proxmox.VMID) *spec.State {
+	var list []*spec.Container
+	for _, id := range ids {
+		list = append(list, g.container(id))
+	}
+	return spec.NewState(spec.Cluster{Name: "home", Owner: "tend"}, list)
+}
+
+func (g chance) container(id proxmox.VMID) *spec.Container {
+	r := setting.Record{}
+	root := setting.Record{}
+	setting.Storage.Set(root, one(g, "local", "thick", "tank"))
+	setting.Size.Set(root, setting.Bytes(2+g.IntN(5))*setting.GiB)
+	setting.RootFS.Set(r, root)
+	if g.percent(50) {
+		m := setting.Record{}
+		setting.Storage.Set(m, one(g, "local", "thick", "tank"))
+		setting.Size.Set(m, setting.Bytes(1+g.IntN(4))*setting.GiB)
+		setting.Backup.Set(m, g.percent(50))
+		r[setting.Mounts.Path] = setting.Members{one(g, "/data", "/srv"): m}
+	}
+	if g.percent(70) {
+		nic := setting.Record{}
+		setting.Bridge.Set(nic, one(g, "vmbr0", "vmbr0", "vmbr1"))
+		if g.percent(30) {
+			setting.VLAN.Set(nic, int64(one(g, 10, 30)))
+		}
+		r[setting.Network.Path] = setting.Members{"eth0": nic}
+	}
+	if g.percent(50) {
+		setting.Cores.Set(r, int64(1+g.IntN(4)))
+	}
+	if g.percent(50) {
+		setting.Memory.Set(r, setting.Bytes(1+g.IntN(3))*setting.GiB)
+	}
+	if g.percent(30) {
+		setting.Description.Set(r, one(g, "zwei\nZeilen: 100%", "x"))
+	}
+	if g.percent(20) {
+		f := setting.Record{}
+		setting.Nesting.Set(f, true)
+		setting.Features.Set(r, f)
+	}
+	setting.Protection.Set(r, g.percent(10))
+	return &spec.Container{
+		Name: "ct" + id.String(), ID: id, Node: "pve1", From: spec.From{Template: template}, Settings: r,
+		Power: one(g, spec.Running, spec.Running, spec.Stopped, spec.Any), Restart: one(g, spec.RestartNow, spec.RestartNow, spec.RestartNever),
+		Lifecycle: spec.Lifecycle{AllowRecreate: g.percent(20), BackupTo: "local"},
+	}
+}
+
+// trouble puts one to three things into the way.
+func (g chance) trouble(st *sim.State, want *spec.State) (kinds []string, full map[string]int64) {
+	full = map[string]int64{}
+	for range 1 + g.IntN(3) {
+		kind := one(g, "privilege", "denied", "full", "lock", "bridge", "taken", "template", "gone storage")
+		kinds = append(kinds, kind)
+		w := want.Containers[g.IntN(len(want.Containers))]
+		switch kind {
+		case "privilege":
+			gone := one(g, privileges...)
+			if gone == "VM.Audit" {
+				gone = "VM.Config.Options" // without VM.Audit there is nothing to plan
+			}
+			st.Roles["Tend"] = slices.DeleteFunc(slices.Clone(st.Roles["Tend"]), func(p string) bool { return p == gone })
+		case "denied":
+			path := one(g, "/storage/tank", "/storage/thick", "/sdn/zones/localnetwork/vmbr0", "/vms/"+w.ID.String())
+			st.ACL = append(st.ACL, sim.ACL{Path: path, Role: one(g, "NoAccess", "PVEAuditor"), Token: token})
+		case "full":
+			name := one(g, "local", "thick", "tank")
+			full[name] = int64(g.IntN(300)) << 20
+			if name == "thick" { // room for some, and not for all
+				full[name] = int64(g.IntN(8 << 30))
+			}
+		case "lock":
+			if c := st.Containers[w.ID]; c != nil {
+				c.Config = "lock: " + one(g, "backup", "snapshot", "disk") + "\n" + c.Config
+			}
+		case "bridge":
+			delete(st.Nodes["pve1"].Bridges, one(g, "vmbr0", "vmbr1"))
+		case "taken":
+			if st.Containers[w.ID] == nil {
+				st.VMs[w.ID] = &sim.VM{Node: "pve1", Name: "mail"}
+			}
+		case "template":
+			delete(st.Templates, template)
+		case "gone storage":
+			st.Storages["tank"].Disable = true
+		}
+	}
+	return kinds, full
+}
+
+// reconciler acts on a simulated cluster as tend's token.
+func reconciler(s *sim.Sim, user string, shown bool) *reconcile.Reconciler {
+	client := proxmox.NewClient(s.As(user))
+	return &reconcile.Reconciler{
+		Client: client, Policy: plan.Policy{Prune: true},
+		Observer: func() *live.Observer { return &live.Observer{Client: client, Shown: shown} },
+		Executor: execute.Executor{
+			Parallel: 1, LockTimeout: time.Millisecond, Watcher: proxmox.NewTaskWatcher(client, proxmox.WatchOptions{Delay: -1, WaitOptions: proxmox.WaitOptions{First: time.Millisecond}}),
+		},
+	}
+}
+
+func marshal(t *testing.T, st *sim.State) string {
+	t.Helper()
+	text, err := st.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func start(t *testing.T, st *sim.State) *sim.Sim {
+	t.Helper()
+	s, err := sim.New(st, sim.Options{Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// verdict is what became of each container, with the class of its error and what is blocked.
+func verdict(out reconcile.Outcome) []string {
+	var list []string
+	for _, c := range out.Containers {
+		text := fmt.Sprintf("%s: %s", c.Ref.ID, c.State)
+		if class := rehearse.ClassOf(c.Err); class != "" {
+			text += ", " + string(class)
+		}
+		for _, s := range c.Done {
+			text += "; done: " + s.Op.Verb()
+		}
+		for _, b := range c.Blocked {
+			text += "; " + b.What + ": " + b.Reason
+		}
+		list = append(list, text)
+	}
+	return list
+}
+
+// A tally counts what the applies of random plans met, for tests that run side by side.
+type tally struct {
+	mu    sync.Mutex // guards what is below
+	met   map[string]int
+	wrong int // rehearsals that were wrong in what they were not sure of
+}
+
+// TestRehearsalAgrees: what a rehearsal says of random plans with trouble in their way is what the apply then meets.
+func TestRehearsalAgrees(t *testing.T) {
+	t.Parallel()
+	const parts = 4
+	plans, all := 1000, &tally{met: map[string]int{}}
+	if testing.Short() {
+		plans = 100
+	}
+	t.Run("plans", func(t *testing.T) {
+		for part := range parts {
+			t.Run(fmt.Sprint(part), func(t *testing.T) {
+				t.Parallel()
+				for seed := part; seed < plans; seed += parts {
+					agree(t, seed, all)
+				}
+			})
+		}
+	})
+	t.Logf("%v; of %d rehearsals %d were wrong in what they were not sure of", all.met, plans, all.wrong)
+	if all.wrong*25 > plans {
+		t.Errorf("%d of %d rehearsals were wrong in what they were not sure of", all.wrong, plans)
+	}
+	for _, class := range []rehearse.Class{rehearse.Privilege, rehearse.Locked, rehearse.Full, rehearse.Missing, rehearse.Taken, rehearse.Other} {
+		if all.met[string(class)] == 0 && !testing.Short() {
+			t.Errorf("no apply has met: %s", class)
+		}
+	}
+}
+
+// agree rehearses one random plan, applies it, and compares.
+func agree(t *testing.T, seed int, all *tally) {
+	t.Helper()
+	g := chance{rand.New(rand.NewPCG(uint64(seed), 5))}
+	before := start(t, cluster())
+	defer before.Close()
+	first := g.spec(200, 201, 202)
+	if _, err := reconciler(before, token, false).Once(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	want, st := g.next(first), before.State()
+	kinds, full := g.trouble(st, want)
+	real := start(t, st)
+	defer real.Close()
+	for name, free := range full {
+		if err := real.FillStorage(name, free); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shown, begun := g.percent(50), ""
+	if seed%10 == 0 {
+		begun = marshal(t, real.State())
+	}
+	report, err := rehearse.Run(t.Context(), proxmox.NewClient(real.As(token)), want, rehearse.Options{
+		Policy: plan.Policy{Prune: true}, Shown: shown,
+	})
+	if err != nil {
+		t.Fatalf("seed %d, %v: %v", seed, kinds, err)
+	}
+	if begun != "" {
+		if diff := cmp.Diff(begun, marshal(t, real.State())); diff != "" {
+			t.Fatalf("seed %d: the rehearsal has changed the cluster: %s", seed, diff)
+		}
+	}
+	out, err := reconciler(real, token, shown).Once(t.Context(), want)
+	if err != nil {
+		t.Fatalf("seed %d, %v: %v", seed, kinds, err)
+	}
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if diff := cmp.Diff(verdict(out), verdict(report.Outcome)); diff != "" && len(report.Unsure) > 0 {
+		all.wrong++
+		t.Logf("seed %d: the rehearsal was not sure, and wrong: %s", seed, strings.Join(report.Unsure, "; "))
+	} else if diff != "" {
+		t.Errorf("seed %d, %s: apply, and what the rehearsal said:\n%s", seed, strings.Join(kinds, ", "), diff)
+	}
+	for _, c := range out.Containers {
+		all.met[c.State.String()]++
+		if class := rehearse.ClassOf(c.Err); class != "" {
+			all.met[string(class)]++
+		}
+	}
+}
+
+// next is the spec of the next plan: mostly small changes of what is there, one container less and another more.
+func (g chance) next(first *spec.State) *spec.State {
+	want := g.spec(200, 201, 203)
+	if g.percent(60) {
+		for i, w := range want.Containers[:2] {
+			small := *first.Containers[i]
+			small.Settings, small.Power, small.Restart = mixed(g, first.Containers[i].Settings, w.Settings), w.Power, w.Restart
+			want.Containers[i] = &small
+		}
+	}
+	return want
+}
+
+// mixed takes most settings of one record and some of another.
+func mixed(g chance, most, some setting.Record) setting.Record {
+	out := setting.Record{}
+	for _, r := range []setting.Record{most, some} {
+		for _, path := range slices.Sorted(maps.Keys(r)) {
+			if _, have := out[path]; !have || g.percent(30) {
+				out[path] = r[path]
+			}
+		}
+	}
+	return out
+}
