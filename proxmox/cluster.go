@@ -171,14 +171,9 @@ func (c *Client) ClusterOptions(ctx context.Context) (o ClusterOptions, err erro
 	return o, c.get(ctx, "/cluster/options", nil, &o)
 }
 
-// Permissions are privileges by ACL path; the value says whether they reach what is below the path.
+// Permissions are privileges by ACL path; the value says whether they reach what is below the path. Ask it with
+// [Permissions.Allows].
 type Permissions map[string]map[string]bool
-
-// Has reports whether the privilege is there on exactly this path.
-func (p Permissions) Has(path, privilege string) bool {
-	_, ok := p[path][privilege]
-	return ok
-}
 
 // Permissions reads what the token may do: on one path, with all that reaches down to it, or, where path is
 // empty, on all paths that Proxmox finds worth listing.

@@ -31,8 +31,8 @@ var (
 		Path: "from.image", Example: `"local:vztmpl/caddy_2.tar"`,
 		Type: setting.Pattern("name of a template of the spec, or a volume as local:vztmpl/caddy_2.tar", `[^:\s]+:vztmpl/\S+|`+aliasExpr),
 		Doc: "OCI image that the container is made from: a volume, or the name of a template of the spec. What the image " +
-			"overwrites (entrypoint, env, console.mode) is put right before the first start, where the spec speaks of it, and " +
-			"else kept.",
+			"overwrites (entrypoint, env, console.mode) is put right before the first start, where the spec speaks of it, " +
+			"and else kept.",
 	}
 	FromBackup = setting.Key[string]{
 		Path: "from.backup.volume", Example: `"local:backup/vzdump-lxc-120-2026_11_01-02_30_00.tar.zst"`, Label: "backup",

@@ -98,10 +98,10 @@ type Template struct {
 	OSType *string `yaml:"ostype"`         // what is detected in it; null: nothing
 	Arch   string  `yaml:"arch,omitempty"` // what is detected in it; empty where a distribution is known: amd64
 	CTime  int64   `yaml:"ctime,omitempty"`
-	OCI    *OCI    `yaml:"oci,omitempty"` // what an OCI image says; nil: it is an ordinary template
 	// Nodes are those that have it, where its storage is one of each node's own; empty: all.
 	Nodes   []string `yaml:"nodes,omitempty"`
 	Content string   `yaml:"content,omitempty"` // what is in the file, in place of all its bytes; its name where empty
+	OCI     *OCI     `yaml:"oci,omitempty"`     // what an OCI image says; nil: it is an ordinary template
 }
 
 // A Container is a container and the text of its config file.

@@ -17,7 +17,7 @@ func (st *State) clone() *State {
 		s.Content, s.Nodes = slices.Clone(s.Content), slices.Clone(s.Nodes)
 	})
 	out.Templates = cloneMap(st.Templates, func(t *Template) {
-		t.OSType, t.OCI, t.Nodes = copyOf(t.OSType), t.OCI.clone(), slices.Clone(t.Nodes)
+		t.OSType, t.Nodes, t.OCI = copyOf(t.OSType), slices.Clone(t.Nodes), t.OCI.clone()
 	})
 	out.Appliances = cloneMap(st.Appliances, func(a *Appliance) { a.OSType = copyOf(a.OSType) })
 	out.Downloads = cloneMap(st.Downloads, func(d *Download) { d.OSType = copyOf(d.OSType) })

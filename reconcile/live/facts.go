@@ -30,16 +30,6 @@ func (o *Observer) Fill(ctx context.Context, have *plan.Live, n plan.Needs) (mor
 			return false, err
 		}
 	}
-	for node := range n.Appliances {
-		if err := o.readAppliances(ctx, node); err != nil {
-			return false, err
-		}
-	}
-	if n.Pools {
-		if err := o.readPools(ctx); err != nil {
-			return false, err
-		}
-	}
 	for node := range n.Bridges {
 		if err := o.readBridges(ctx, node); err != nil {
 			return false, err
@@ -47,6 +37,16 @@ func (o *Observer) Fill(ctx context.Context, have *plan.Live, n plan.Needs) (mor
 	}
 	if n.Permissions {
 		if err := o.readPermissions(ctx); err != nil {
+			return false, err
+		}
+	}
+	for node := range n.Appliances {
+		if err := o.readAppliances(ctx, node); err != nil {
+			return false, err
+		}
+	}
+	if n.Pools {
+		if err := o.readPools(ctx); err != nil {
 			return false, err
 		}
 	}

@@ -41,10 +41,9 @@ type Observer struct {
 	bridges   map[string]map[string]bool
 
 	permissions proxmox.Permissions
-
-	appliances map[string][]proxmox.Appliance
-	pools      map[string]bool
-	poolOf     map[proxmox.VMID]string
+	appliances  map[string][]proxmox.Appliance
+	pools       map[string]bool
+	poolOf      map[proxmox.VMID]string
 }
 
 // Observe reads the live state as far as a spec is concerned.

@@ -45,6 +45,8 @@ func besides(edit func(*plan.Live)) *plan.Live {
 		Appliances: map[string][]proxmox.Appliance{"pve1": list, "pve2": list},
 		Pools:      map[string]bool{"customers": true, "lab": true}, PoolOf: map[proxmox.VMID]string{},
 		Jobs: map[string]proxmox.BackupJob{"x1": {ID: "x1", Values: proxmox.Values{"all": "1", "schedule": "daily"}}},
+
+		Permissions: everything(),
 	}
 	have.Permissions = proxmox.Permissions{"/": {}}
 	for _, p := range strings.Fields("VM.Audit Datastore.Audit Pool.Audit SDN.Use VM.Allocate VM.Config.Disk VM.Config.Options VM.Config.Memory VM.Config.Network VM.Config.CPU VM.PowerMgmt VM.Backup " +
@@ -55,6 +57,17 @@ func besides(edit func(*plan.Live)) *plan.Live {
 		edit(have)
 	}
 	return have
+}
+
+// everything is what a token may do that may do all that containers need.
+func everything() proxmox.Permissions {
+	all := map[string]bool{}
+	for _, priv := range strings.Fields(`Datastore.Allocate Datastore.AllocateSpace Datastore.AllocateTemplate Datastore.Audit
+		Pool.Allocate Pool.Audit SDN.Use Sys.AccessNetwork Sys.Audit Sys.Modify VM.Allocate VM.Audit VM.Backup VM.Clone
+		VM.Config.CPU VM.Config.Disk VM.Config.Memory VM.Config.Network VM.Config.Options VM.Migrate VM.PowerMgmt`) {
+		all[priv] = true
+	}
+	return proxmox.Permissions{"/": all}
 }
 
 const sha = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

@@ -127,8 +127,8 @@ func (c *computation) restore(w *spec.Container, values proxmox.Values, changes 
 func (c *computation) cloneSteps(w *spec.Container) []Step {
 	from := w.From.Clone
 	op := CloneContainer{
-		Source: c.have.Containers[from.ID].Ref, Hostname: w.Hostname(), Description: c.mark(), Snapshot: from.Snapshot, Kind: from.Kind,
-		Pool: c.newPool(w),
+		Source: c.have.Containers[from.ID].Ref, Hostname: w.Hostname(), Description: c.mark(), Snapshot: from.Snapshot,
+		Kind: from.Kind, Pool: c.newPool(w),
 	}
 	if from.Kind == spec.FullClone {
 		op.Storage = setting.Storage.Or(setting.RootFS.Or(w.Settings, nil), "")
@@ -185,13 +185,12 @@ func (c *computation) cannotCreate(w *spec.Container) (why string, ways []string
 // noTemplate says why the template of a container is not to be had. A storage that the token may not see is not
 // listed, and neither is what it holds.
 func (c *computation) noTemplate(w *spec.Container) (why string, ways []string) {
-	from := c.resolve(w)
-	if from.why != "" {
-		return from.why, from.ways
-	}
+	from, present := c.resolve(w), c.have.Templates[w.Node]
 	template := from.volume
-	present := c.have.Templates[w.Node]
-	if present == nil || template == "" || present[template] || from.unknown || from.after != nil {
+	switch {
+	case from.why != "":
+		return from.why, from.ways
+	case present == nil || template == "" || from.unknown || from.after != nil || present[template]:
 		return "", nil
 	}
 	storage, _, _ := strings.Cut(template, ":")

@@ -44,7 +44,7 @@ func TestCreate(t *testing.T) {
   + rootfs 1 GiB on local-btrfs · online
   + mount /a 1 GiB on local · online
   + mount /b 2 GiB on local (backup) · online
-  + interface eth0 on vmbr0, IPv4 192.0.2.1/24 · online
+  + interface eth0 on vmbr0, IPv4 192.0.2.1/24 via 192.0.2.254 · online
   + feature nesting · online
   1. create from local:vztmpl/debian-13-lab_13.1-1_amd64.tar.zst: cores="1" ` +
 			`features="nesting=1" hostname="web" memory="256" mp0="local:1,mp=/a" ` +
@@ -199,7 +199,7 @@ func TestPendingMounts(t *testing.T) {
 			Current: with(webValues(), "mp0", volume+",mp=/old,size=2G"), Deleted: map[string]bool{"mp0": true},
 		},
 		plan: `101 web: change on pve1 · online
-  + mount /old 2 GiB on local · online (drops a change that is pending)
+  + mount /old 2 GiB on local (volume local:101/vm-101-disk-1.raw) · online (drops a change that is pending)
   1. revert mp0
 0 in sync
 `,
@@ -217,7 +217,7 @@ func TestPendingMounts(t *testing.T) {
 		name: "an unused volume is attached by name", want: `"mounts": {"/data": {"volume": "` + volume + `"}}`,
 		config: proxmox.Config{Current: with(webValues(), "unused0", volume)},
 		plan: `101 web: change on pve1 · online
-  + mount /data volume on local · online
+  + mount /data volume local:101/vm-101-disk-1.raw · online
   1. set mp0="local:101/vm-101-disk-1.raw,mp=/data"
 0 in sync
 `,

@@ -21,18 +21,18 @@ type Live struct {
 	HA        map[proxmox.VMID]string               // states of the containers that HA manages
 	Storages  map[string]map[string]proxmox.Storage // by node and name
 	Templates map[string]map[string]bool            // volumes of templates, by node
+	Bridges   map[string]map[string]bool            // bridges that the token sees, by node
+
+	// Permissions are what the token may do.
+	Permissions proxmox.Permissions
+	// Shown says that the plan is for a person, so that it is looked over as far as reading can.
+	Shown bool
 	// Appliances are the templates that a node may download, by node.
 	Appliances map[string][]proxmox.Appliance
 	Pools      map[string]bool              // pools that the token may see
 	PoolOf     map[proxmox.VMID]string      // in which pool guests are, where the spec says of any where it shall be
 	Jobs       map[string]proxmox.BackupJob // by id, where the spec is about backup jobs
 	JobsBroken error                        // why they could not be read
-	Bridges    map[string]map[string]bool   // bridges that the token sees, by node
-
-	// Permissions are what the token may do.
-	Permissions proxmox.Permissions
-	// Shown says that the plan is for a person, so that it is looked over as far as reading can.
-	Shown bool
 }
 
 // Observed is one container as it was found.

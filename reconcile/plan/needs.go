@@ -25,26 +25,25 @@ func newNeeds() Needs {
 
 // None reports whether nothing more must be known.
 func (n Needs) None() bool {
-	return !n.Guests && !n.Permissions && !n.Pools &&
-		len(n.Storages)+len(n.Templates)+len(n.Bridges)+len(n.Appliances) == 0
+	return !n.Guests && !n.Permissions && !n.Pools && len(n.Storages)+len(n.Templates)+len(n.Bridges)+len(n.Appliances) == 0
 }
 
 // Needs returns what the plan assumes and the observation does not say. A plan that creates nothing and
 // allocates nothing needs nothing.
 func (p *Plan) Needs(have *Live) Needs {
 	n := newNeeds()
+	p.preflightNeeds(have, &n)
 	n.Pools = p.needs.Pools
 	maps.Copy(n.Storages, p.needs.Storages)
 	maps.Copy(n.Templates, p.needs.Templates)
 	maps.Copy(n.Appliances, p.needs.Appliances)
-	p.preflightNeeds(have, &n)
 	for _, l := range p.Lanes {
 		if l.Kind != ContainerKind {
 			continue
 		}
 		for _, s := range l.Steps {
 			switch op := s.Op.(type) {
-			case Start, Shutdown, Reboot: // whether that is HA's business
+			case Start, Shutdown, Reboot, DestroyContainer, RestoreOver: // whether that is HA's business
 				n.Guests = n.Guests || have.HA == nil
 			case Migrate:
 				n.Guests = n.Guests || have.HA == nil

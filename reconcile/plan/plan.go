@@ -88,9 +88,11 @@ type Step struct {
 
 // Restarts reports whether carrying out the step interrupts a running container.
 func (s Step) Restarts() bool {
-	switch s.Op.(type) {
+	switch op := s.Op.(type) {
 	case Reboot, Shutdown:
 		return true
+	case Migrate:
+		return op.Restart
 	}
 	return false
 }

@@ -29,8 +29,8 @@ func TestSources(t *testing.T) {
   ~ memory 512 MiB → 256 MiB · online
   + swap 0 MiB · online
   + rootfs 1 GiB on local-btrfs · online
-  + env A=1 · online
-  1. create from local:vztmpl/debian-13-lab_13.1-1_amd64.tar.zst: cores="1" description="Not finished yet: tend starts it once it is as the spec says. Owner: tend" env="A=1" hostname="web" memory="256" ` +
+  + env A · online
+  1. create from local:vztmpl/debian-13-lab_13.1-1_amd64.tar.zst: cores="1" description="Not finished yet: tend starts it once it is as the spec says. Owner: tend" env=A hostname="web" memory="256" ` +
 			`rootfs="local-btrfs:1" swap="0" tags="tend" unprivileged="1" (then put right as the spec says, and started)
 0 in sync
 `,
@@ -306,7 +306,7 @@ func TestUnfinished(t *testing.T) {
 		plan: `101 web: change on pve1 · online
   ~ interface eth0 host managed yes → no · online
   ~ entrypoint /app → /b · online
-  - env A=1 · online
+  - env A · online
   - description ` + mark[:59] + `… · online
   1. set entrypoint="/b"; delete env
   2. set net0="name=eth0,bridge=vmbr0,hwaddr=bc:24:11:00:00:01,ip=dhcp,type=veth"

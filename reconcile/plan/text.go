@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/felhom/tend/spec/setting"
 )
 
 func join(parts []string) string { return strings.Join(parts, ", ") }
@@ -118,7 +121,14 @@ func into(pool string) string {
 func assignments(values map[string]string) string {
 	var parts []string
 	for _, k := range slices.Sorted(maps.Keys(values)) {
-		parts = append(parts, fmt.Sprintf("%s=%q", k, values[k]))
+		v := strconv.Quote(values[k])
+		if k == setting.Env.PVE { // its values are secrets more often than not
+			v = "…"
+			if env, err := setting.Env.ParseWire(values[k]); err == nil {
+				v = setting.Env.Text(env)
+			}
+		}
+		parts = append(parts, k+"="+v)
 	}
 	return strings.Join(parts, " ")
 }

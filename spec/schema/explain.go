@@ -11,16 +11,16 @@ import (
 )
 
 // Explain is a field in words, in lines of at most width characters (80 where it is too small to use). The
-// path leaves out the names of containers, mounts and the like: "containers.network.vlan", or "network.vlan".
-// An empty path explains the document.
+// path has the names of containers, mounts and the like as errors tell them, or leaves them out:
+// "containers.web.network.eth0.vlan", "containers.network.vlan", or "network.vlan". An empty path explains the
+// document.
 func Explain(path string, width int) (string, error) {
 	root := Root()
 	f := root.Find(path)
 	switch {
-	case f != nil:
 	case later(path):
 		return "", fmt.Errorf("%s %w", path, spec.ErrLater)
-	default:
+	case f == nil:
 		return "", unknown(path, root)
 	}
 	if width < 40 {
@@ -44,8 +44,8 @@ func Explain(path string, width int) (string, error) {
 
 // later reports whether a path leads to what this version does not act on.
 func later(path string) bool {
-	for _, p := range []string{path, spec.Containers.Path + "." + path} {
-		if spec.IsLater(strings.Split(wildcards(p), ".")) {
+	for _, p := range []string{path, spec.Containers.Path + "." + path, spec.Containers.Path + ".*." + path} {
+		if spec.IsLater(strings.Split(wildcards(p), ".")) || spec.IsLater(strings.Split(p, ".")) {
 			return true
 		}
 	}

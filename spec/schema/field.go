@@ -167,22 +167,6 @@ func example(row setting.Row) any {
 	return nil
 }
 
-// Find returns the field with a path, or nil. The containers' fields are also found without "containers.".
-func (f *Field) Find(path string) *Field {
-	if path == f.Path {
-		return f
-	}
-	for _, c := range f.Children {
-		if path == c.Path || strings.HasPrefix(path, c.Path+".") {
-			return c.Find(path)
-		}
-	}
-	if f.Path == "" && !strings.HasPrefix(path, spec.Containers.Path+".") {
-		return f.Find(spec.Containers.Path + "." + path)
-	}
-	return nil
-}
-
 // All are the field and all below it.
 func (f *Field) All() []*Field {
 	out := []*Field{f}

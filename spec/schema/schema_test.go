@@ -3,6 +3,7 @@ package schema_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -399,6 +400,52 @@ func TestExplainErrors(t *testing.T) {
 		text, err := schema.Explain(path, 80)
 		if err == nil || !strings.Contains(err.Error(), want) || text != "" {
 			t.Errorf("%s: got %q, %v; want %q", path, text, err, want)
+		}
+	}
+}
+
+// TestNames explains what errors name: a path with the names of containers, mounts and the like.
+func TestNames(t *testing.T) {
+	for path, want := range map[string]string{
+		"containers.web.network.eth0.ipv4":             "containers.network.ipv4",
+		"network.eth0.ipv4":                            "containers.network.ipv4",
+		"network.eth0":                                 "containers.network",
+		"profiles.docker.features.nesting":             "profiles.features.nesting",
+		"defaults.mounts./srv/a.b.size":                "defaults.mounts.size",
+		"mounts./srv/a.b":                              "containers.mounts",
+		"containers.web.mounts./var/lib/x.onRemove":    "containers.mounts.onRemove",
+		"containers.web.devices./dev/dri/card0.gid":    "containers.devices.gid",
+		"containers.network.network.eth0.vlan":         "containers.network.vlan", // a container of that name
+		"containers.web.tags.0":                        "containers.tags",
+		"containers.web.env.DB_PASSWORD":               "containers.env",
+		"containers.web.lxc.3":                         "containers.lxc",
+		"containers.web":                               "containers",
+		"containers.web_1":                             "containers",
+		"containers.web.init.sshKeys.1":                "containers.init.sshKeys",
+		"cluster.nodes.0":                              "cluster.nodes",
+		"containers.network.eth0.vlna":                 "",
+		"network.eth0.ipv":                             "",
+		"network.vlna":                                 "",
+		"containers.memroy":                            "",
+		"containers.web.memory.size":                   "",
+		"web.memory":                                   "",
+		"frobnicate":                                   "",
+		"containers.web.mounts./srv.":                  "containers.mounts",
+		"containers..":                                 "",
+		".":                                            "",
+		"containers.web.network.eth0.trunks.0.anymore": "",
+	} {
+		got := ""
+		if f := schema.Root().Find(path); f != nil {
+			got = f.Path
+		}
+		if got != want {
+			t.Errorf("%s: found %q, want %q", path, got, want)
+		}
+	}
+	for _, path := range []string{"mounts./srv.hostMount", "containers.web.mounts./srv.path", "containers.web.snapshots"} {
+		if _, err := schema.Explain(path, 80); !errors.Is(err, spec.ErrLater) {
+			t.Errorf("%s: the error is %v", path, err)
 		}
 	}
 }

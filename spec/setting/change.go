@@ -1,6 +1,10 @@
 package setting
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
 // A Line is one line that a plan shows of a change.
 type Line struct {
@@ -27,7 +31,9 @@ func (c Change) Lines() []Line {
 	case isMember && c.Old == nil:
 		return []Line{{"+", c.Label(), fam.Member.Text(new)}}
 	case isMember && c.New == nil:
-		return []Line{{"-", c.Label(), fam.Member.Text(old)}}
+		return []Line{{"-", c.Label(), fam.Member.Text(removed(old))}}
+	case c.Row.SpecPath() == Raw.Path:
+		return c.rawLines()
 	case !isRecord && !isNew:
 		return []Line{c.scalarLine()}
 	case c.Row.SpecPath() == Features.Path:
@@ -42,13 +48,23 @@ func (c Change) Lines() []Line {
 	return []Line{{"~", c.Label(), strings.Join(text, ", ")}}
 }
 
+// removed is what a plan tells of a member that goes: names that Proxmox made up say nothing there.
+func removed(r Record) Record {
+	out := maps.Clone(r)
+	if _, sized := Size.Get(r); sized {
+		delete(out, Volume.Path)
+	}
+	delete(out, MAC.Path)
+	return out
+}
+
 func (c Change) scalarLine() Line {
-	old, new := c.Row.Text(c.Old), c.Row.Text(c.New)
+	old, new := c.text(c.Old), c.text(c.New)
 	switch {
 	case c.Old == nil && (old == "none" || old == new):
-		return Line{"+", c.Label(), oneLine(new)}
+		return Line{"+", c.Label(), new}
 	case new == "none":
-		return Line{"-", c.Label(), oneLine(old)}
+		return Line{"-", c.Label(), old}
 	}
 	a, isVars := c.Old.(map[string]string)
 	b, areVars := c.New.(map[string]string)
@@ -56,9 +72,56 @@ func (c Change) scalarLine() Line {
 	case isVars && areVars:
 		return Line{"~", c.Label(), variablesText(a, b)}
 	case old == new:
-		return Line{"~", c.Label(), oneLine(new) + ", in what is not shown"}
+		return Line{"~", c.Label(), new + ", in what is not shown"}
 	}
-	return Line{"~", c.Label(), oneLine(old) + " → " + oneLine(new)}
+	return Line{"~", c.Label(), old + " → " + new}
+}
+
+// text is a value on one line. Notes alone are cut, since they do nothing.
+func (c Change) text(v any) string {
+	s := strings.ReplaceAll(c.Row.Text(v), "\n", "⏎")
+	if r := []rune(s); len(r) > longestNote && c.Row.SpecPath() == Description.Path {
+		return string(r[:longestNote-1]) + "…"
+	}
+	return s
+}
+
+const longestNote = 60
+
+// rawLines shows each line for LXC that comes or goes.
+func (c Change) rawLines() []Line {
+	old, _ := c.Old.([]string)
+	new, _ := c.New.([]string)
+	var out []Line
+	for _, line := range beyond(old, new) {
+		out = append(out, Line{"-", c.Label(), c.text([]string{line})})
+	}
+	for _, line := range beyond(new, old) {
+		text := c.text([]string{line})
+		if i := slices.Index(out, Line{"-", c.Label(), text}); i >= 0 {
+			out[i] = Line{"~", c.Label(), text + ", in what is not shown"}
+			continue
+		}
+		out = append(out, Line{"+", c.Label(), text})
+	}
+	if len(out) == 0 {
+		return []Line{{"~", c.Label(), "other order of " + c.text(old)}}
+	}
+	return out
+}
+
+// beyond are the elements of a list that another one has not, or not as often.
+func beyond(list, other []string) []string {
+	rest := slices.Clone(other)
+	var out []string
+	for _, s := range list {
+		if i := slices.Index(rest, s); i >= 0 {
+			rest = slices.Delete(rest, i, i+1)
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
 }
 
 // parts are the differences of two records, part by part.
@@ -86,18 +149,13 @@ func featureLines(old, new Record) []Line {
 			out = append(out, Line{"+", "feature " + i.Label, ""})
 		case isBool:
 			out = append(out, Line{"-", "feature " + i.Label, ""})
+		case row.Equal(a, nil):
+			out = append(out, Line{"+", "feature " + i.Label, row.Text(b)})
+		case row.Equal(b, nil):
+			out = append(out, Line{"-", "feature " + i.Label, row.Text(a)})
 		default:
 			out = append(out, Line{"~", "feature " + i.Label, row.Text(a) + " → " + row.Text(b)})
 		}
 	}
 	return out
-}
-
-// oneLine keeps a value on one line of a plan.
-func oneLine(s string) string {
-	s = strings.ReplaceAll(s, "\n", "⏎")
-	if r := []rune(s); len(r) > 60 {
-		return string(r[:59]) + "…"
-	}
-	return s
 }

@@ -31,8 +31,10 @@ var Devices = &Family{
 	Member: Object{
 		Name: "device", DefaultKey: "path", Rows: []Row{DeviceMode, DeviceUID, DeviceGID, DenyWrite},
 		Summary: func(r Record) string {
-			return DeviceMode.Or(r, "0660") + ", user " + DeviceUID.Text(DeviceUID.Or(r, 0)) + ", group " +
-				DeviceGID.Text(DeviceGID.Or(r, 0))
+			return joinParts([]string{
+				DeviceMode.Or(r, "0660"), "user " + DeviceUID.Text(DeviceUID.Or(r, 0)),
+				"group " + DeviceGID.Text(DeviceGID.Or(r, 0)), partText(DenyWrite, r),
+			})
 		},
 	},
 	OnEdit: func(old, new *Record, _ int, f Facts) Effect {

@@ -267,34 +267,34 @@ func settleVolume(spec, merged Record) Record {
 	return merged
 }
 
+// volumeText is a mount in one line: how large and where from, then all else in brackets.
 func volumeText(r Record) string {
-	var parts []string
+	var parts, more []string
+	volume, isVolume := Volume.Get(r)
+	size, sized := Size.Get(r)
+	storage := Storage.Or(r, "the default storage")
 	switch host, ok := HostPath.Get(r); {
 	case ok && strings.HasPrefix(host, "/dev/"):
 		parts = append(parts, "device "+host)
 	case ok:
 		parts = append(parts, "bind "+host)
+	case !sized && isVolume:
+		parts = append(parts, "volume "+volume)
+	case !sized:
+		parts = append(parts, "volume on "+storage)
+	case isVolume:
+		parts, more = append(parts, size.String()+" on "+storage), []string{"volume " + volume}
 	default:
-		size := "volume"
-		if v, ok := Size.Get(r); ok {
-			size = v.String()
-		}
-		parts = append(parts, size+" on "+Storage.Or(r, "the default storage"))
+		parts = append(parts, size.String()+" on "+storage)
 	}
-	var more []string
-	for _, row := range []Row{ReadOnly, Backup, ACL, KeepAttrs, Quota, Shared} {
-		if i := row.Info(); r[i.Path] == true {
-			more = append(more, i.Label)
-		}
+	for _, row := range []Row{ReadOnly, Backup, ACL, KeepAttrs, Quota, Shared, IDMap} {
+		more = append(more, partText(row, r))
 	}
 	if !Replicate.Or(r, true) {
 		more = append(more, "not replicated")
 	}
-	if o := MountOptions.Or(r, nil); len(o) > 0 {
-		more = append(more, strings.Join(o, ", "))
-	}
-	if len(more) > 0 {
-		parts = append(parts, "("+strings.Join(more, ", ")+")")
+	if text := joinParts(append(more, MountOptions.Or(r, nil)...)); text != "" {
+		parts = append(parts, "("+text+")")
 	}
 	return strings.Join(parts, " ")
 }

@@ -119,15 +119,20 @@ func hintInterface(old, new *Record, f Facts) string {
 	return strings.Join(later, ", ") + " in force from the next start"
 }
 
+// interfaceText is an interface in one line: where it is plugged in and its addresses, then all else.
 func interfaceText(r Record) string {
 	parts := []string{"on " + Bridge.Or(r, "no bridge")}
-	for _, row := range []Row{IPv4, IPv6, VLAN} {
-		i := row.Info()
-		if v, ok := r[i.Path]; ok {
-			parts = append(parts, i.Label+" "+row.Text(v))
+	for _, version := range [][2]Key[string]{{IPv4, Gateway4}, {IPv6, Gateway6}} {
+		address, gateway := partText(version[0], r), partText(version[1], r)
+		if address != "" && gateway != "" {
+			address, gateway = address+" via "+version[1].Text(r[version[1].Path]), ""
 		}
+		parts = append(parts, address, gateway)
 	}
-	return strings.Join(parts, ", ")
+	for _, row := range []Row{VLAN, Trunks, MAC, Firewall, LinkDown, MTU, Rate, HostManaged, linkType} {
+		parts = append(parts, partText(row, r))
+	}
+	return joinParts(parts)
 }
 
 // foldCase compares without regard to case, and leaves the text as it is: sending a MAC address in other

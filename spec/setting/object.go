@@ -1,6 +1,7 @@
 package setting
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -234,23 +235,39 @@ func (o Object) Text(r Record) string {
 	}
 	var parts []string
 	for _, row := range o.Rows {
-		i := row.Info()
-		switch v := r[i.Path].(type) {
-		case nil:
-		case bool:
-			if v {
-				parts = append(parts, i.Label)
-			} else if !row.Equal(v, nil) {
-				parts = append(parts, "not "+i.Label)
-			}
-		default:
-			parts = append(parts, i.Label+" "+row.Text(v))
+		parts = append(parts, partText(row, r))
+	}
+	return cmp.Or(joinParts(parts), "none")
+}
+
+// partText is a part of a record with its label; empty where it is not there, or only says what its absence means.
+func partText(row Row, r Record) string {
+	i := row.Info()
+	switch v := r[i.Path].(type) {
+	case nil:
+		return ""
+	case bool:
+		switch {
+		case row.Equal(v, nil):
+			return ""
+		case v:
+			return i.Label
+		}
+		return "not " + i.Label
+	case []string:
+		if len(v) > 1 { // parts are parted by commas
+			return i.Label + " " + strings.Join(v, " and ")
 		}
 	}
-	if len(parts) == 0 {
-		return "none"
+	if row.Equal(r[i.Path], nil) {
+		return ""
 	}
-	return strings.Join(parts, ", ")
+	return i.Label + " " + row.Text(r[i.Path])
+}
+
+// joinParts joins the texts that are not empty.
+func joinParts(parts []string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ", ")
 }
 
 // Schema is the JSON Schema of the mapping; extra properties are refused.

@@ -81,7 +81,7 @@ With --sandbox everything runs against an embedded simulator, with no Proxmox at
 			if !slices.Contains([]string{"auto", "always", "never"}, s.colour) {
 				return fmt.Errorf("--color %q is none of auto, always, never", s.colour)
 			}
-			return nil
+			return checkFlags(cmd)
 		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = false
@@ -104,7 +104,8 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	case len(args) == 0:
 		return nil
 	case cmd.HasParent():
-		return fmt.Errorf("%s takes no argument: %q is too much (%s --help)", cmd.CommandPath(), args[0], cmd.CommandPath())
+		return fmt.Errorf("%s takes no argument: %q is too much (%s --help)%s",
+			cmd.CommandPath(), args[0], cmd.CommandPath(), bareSandbox(cmd, args...))
 	}
 	var verbs []string
 	for _, c := range cmd.Commands() {
@@ -120,7 +121,8 @@ func noArgs(cmd *cobra.Command, args []string) error {
 func atMostOne(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) > 1 {
-			return fmt.Errorf("%s takes one %s: %q is too much (%s --help)", cmd.CommandPath(), what, args[1], cmd.CommandPath())
+			return fmt.Errorf("%s takes one %s: %q is too much (%s --help)%s",
+				cmd.CommandPath(), what, args[1], cmd.CommandPath(), bareSandbox(cmd, args...))
 		}
 		return nil
 	}

@@ -70,6 +70,9 @@ func (s *Streams) connect(cmd *cobra.Command) (*session, error) {
 		return nil, fmt.Errorf("no API token is given for %s: name its file with --token-file or tokenFile: in the "+
 			"configuration file, or set TEND_TOKEN", c.Endpoint)
 	}
+	if c.Exposed != "" {
+		log.Warn("everyone on this machine can use the token's file: chmod 600 it, and make a new token where that matters", "file", c.Exposed)
+	}
 	t, err := rest.New(rest.Options{
 		Endpoint: c.Endpoint, Token: c.Token, Fingerprint: c.Fingerprint, CAFile: c.CAFile, Insecure: c.Insecure, Logger: log,
 	})

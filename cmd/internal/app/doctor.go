@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/felhom/tend/cmd/internal/config"
 	"github.com/felhom/tend/cmd/internal/doctor"
 	"github.com/felhom/tend/cmd/internal/view"
 	"github.com/felhom/tend/proxmox"
@@ -85,7 +86,7 @@ func examine(cmd *cobra.Command, s *Streams, o doctorOptions) error {
 		r.Target = ses.shown
 		ctx := cmd.Context()
 		d := doctor.Doctor{Transport: ses.transport, Now: time.Now}
-		r.Findings = d.Examine(ctx)
+		r.Findings = append(exposed(c), d.Examine(ctx)...)
 		if o.task && doctor.Worst(r.Findings) < doctor.Failed {
 			t := doctor.TaskTest{Client: ses.client, Guest: proxmox.VMID(o.container)}
 			r.Findings = append(r.Findings, t.Run(ctx)...)
@@ -101,4 +102,15 @@ func examine(cmd *cobra.Command, s *Streams, o doctorOptions) error {
 		return exit(exitBlocked)
 	}
 	return nil
+}
+
+// exposed is a finding where everyone can read the token.
+func exposed(c *config.Config) []doctor.Finding {
+	if c.Exposed == "" {
+		return nil
+	}
+	return []doctor.Finding{{
+		Level: doctor.Warning, Area: "token", Text: "everyone on this machine can use " + c.Exposed,
+		Hint: "chmod 600 " + c.Exposed + ", and make a new token where others had a chance to read it",
+	}}
 }

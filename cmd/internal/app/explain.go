@@ -13,10 +13,12 @@ func newExplain(s *Streams) *cobra.Command {
 		Short: "Explain a field of a spec",
 		Long: `Explain a field: what it is, what may be written, what its absence means, what a change of
 it costs a running container, and who may make it. Without a field, the document as a
-whole.` + exits("0  explained", "1  there is no such field"),
+whole. A field may be written as errors name it, with the names of containers, mounts and
+the like, or without them.` + exits("0  explained", "1  there is no such field"),
 		Example: `  tend explain
   tend explain memory
-  tend explain mounts.size`,
+  tend explain mounts.size
+  tend explain containers.media.network.eth0.ipv4`,
 		Args: atMostOne("field"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			path := ""

@@ -88,6 +88,9 @@ type Config struct {
 	File    string    // the file that was read, or empty
 	Origins []Origins // in the order of [Settings]; a token is masked
 
+	// Exposed is the token's file where everyone on the machine may read it; empty where that is not so.
+	Exposed string
+
 	inEnv proxmox.Secret // the token in the environment
 }
 
@@ -221,6 +224,9 @@ func (c *Config) readToken() (proxmox.Secret, error) {
 	}
 	if !info.Mode().IsRegular() && info.Mode()&os.ModeNamedPipe == 0 || info.Size() > maxToken {
 		return proxmox.Secret{}, fmt.Errorf("read the token (%s): %s is not a small file with a token", v.Source, v.Text)
+	}
+	if info.Mode().Perm()&0o007 != 0 {
+		c.Exposed = v.Text
 	}
 	raw, err := os.ReadFile(v.Text)
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -17,16 +16,18 @@ import (
 // A Level says how bad a finding is.
 type Level int
 
-// The levels. Blocking means that tend works, but cannot do all of its work; Failed, that it does not work.
+// The levels. A Note is neither good nor bad, as what only some specs need; Blocking means that tend works, but cannot
+// do all of its work; Failed, that it does not work.
 const (
 	OK Level = iota
+	Note
 	Warning
 	Blocking
 	Failed
 )
 
 // String is the word that reports show.
-func (l Level) String() string { return [...]string{"ok", "warning", "blocks", "failed"}[l] }
+func (l Level) String() string { return [...]string{"ok", "note", "warning", "blocks", "failed"}[l] }
 
 // MarshalText encodes the word of String.
 func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
@@ -192,15 +193,4 @@ func size(n int64) string {
 		v, unit = v/1024, unit+1
 	}
 	return fmt.Sprintf("%.4g %s", v, units[unit])
-}
-
-// pathsWith are the paths on which a privilege is there, in order.
-func pathsWith(p proxmox.Permissions, privilege string) []string {
-	var out []string
-	for _, path := range slices.Sorted(maps.Keys(p)) {
-		if p.Has(path, privilege) {
-			out = append(out, path)
-		}
-	}
-	return out
 }

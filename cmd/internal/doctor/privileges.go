@@ -3,6 +3,8 @@ package doctor
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/felhom/tend/cmd/internal/config"
@@ -33,7 +35,11 @@ func needs() []need {
 		{"SDN.Use", "/sdn", "to plug interfaces into bridges", Blocking},
 		{"Sys.Audit", "/nodes", "to read the nodes' clocks, and to follow many tasks with one request", Warning},
 		{"VM.Snapshot", "/vms", "to take and delete snapshots", Warning},
-		{"Sys.Modify", "/", "to create privileged containers", OK},
+		{"VM.Snapshot.Rollback", "/vms", "to roll back to a snapshot, as with --task", Note},
+		{"VM.Clone", "/vms", "to make containers as clones", Note},
+		{"VM.Backup", "/vms", "to recreate containers (lifecycle.recreate), and to restore backups of others", Note},
+		{"VM.Migrate", "/vms", "to move containers to another node", Note},
+		{"Sys.Modify", "/", "to create privileged containers", Note},
 	}
 }
 
@@ -45,32 +51,31 @@ func (d *Doctor) privileges(ctx context.Context) {
 	}
 	missing := 0
 	for _, n := range needs() {
-		if have.Has(n.path, n.privilege) {
+		if have.Allows(n.path, n.privilege) {
 			continue
 		}
 		missing++
-		below := partly(have, n)
-		switch {
-		case below != "":
-			d.add(OK, "privileges", "", "%s is there on %s only: needed %s", n.privilege, below, n.why)
-		case n.level == OK:
-			d.add(OK, "privileges", "", "%s on %s is missing: needed %s", n.privilege, n.path, n.why)
-		default:
-			d.add(n.level, "privileges", "add it to the role of the token and, where privileges are separated, of its user",
-				"%s on %s is missing: needed %s", n.privilege, n.path, n.why)
+		hint := "add it to the role of the token and, where privileges are separated, of its user; tend doctor --role PATH prints the roles that a spec needs"
+		if below := partly(have, n); below != "" {
+			d.add(Note, "privileges", "", "%s is there on %s only: needed %s", n.privilege, below, n.why)
+			continue
 		}
+		if n.level == Note {
+			hint = ""
+		}
+		d.add(n.level, "privileges", hint, "%s on %s is missing: needed %s", n.privilege, n.path, n.why)
 	}
 	if missing == 0 {
 		d.add(OK, "privileges", "", "all that tend uses are there")
 	}
-	d.add(OK, "privileges", "", "whatever the token, only root@pam may set features other than nesting, bind mounts, devices and hook scripts")
+	d.add(Note, "privileges", "", "whatever the token, only root@pam may set features other than nesting, bind mounts, devices and hook scripts")
 }
 
 // partly names the paths below the one of a need, or of pools, that have the privilege.
 func partly(have proxmox.Permissions, n need) string {
 	var below []string
-	for _, path := range pathsWith(have, n.privilege) {
-		if strings.HasPrefix(path, strings.TrimSuffix(n.path, "/")+"/") || strings.HasPrefix(path, "/pool/") {
+	for _, path := range slices.Sorted(maps.Keys(have)) {
+		if _, listed := have[path][n.privilege]; listed && strings.HasPrefix(path, strings.TrimSuffix(n.path, "/")+"/") || listed && strings.HasPrefix(path, "/pool/") {
 			below = append(below, path)
 		}
 	}

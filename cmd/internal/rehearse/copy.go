@@ -55,8 +55,14 @@ func Take(ctx context.Context, client *proxmox.Client, want *spec.State) (*Copy,
 		what string
 		do   func(context.Context) error
 	}{
-		{"cluster", c.cluster}, {"nodes", c.readNodes}, {"storages", c.storages}, {"guests", c.guests},
-		{"volumes", c.content}, {"volumes", c.volumesOfConfigs}, {"pools and jobs", c.pools}, {"privileges", c.access},
+		{"cluster", c.cluster},
+		{"nodes", c.readNodes},
+		{"storages", c.storages},
+		{"guests", c.guests},
+		{"volumes", c.content},
+		{"volumes", c.volumesOfConfigs},
+		{"pools and jobs", c.pools},
+		{"privileges", c.access},
 	} {
 		if err := step.do(ctx); err != nil {
 			return nil, fmt.Errorf("copy the %s: %w", step.what, err)
