@@ -48,6 +48,11 @@ func besides(edit func(*plan.Live)) *plan.Live {
 
 		Permissions: everything(),
 	}
+	have.Permissions = proxmox.Permissions{"/": {}}
+	for _, p := range strings.Fields("VM.Audit Datastore.Audit Pool.Audit SDN.Use VM.Allocate VM.Config.Disk VM.Config.Options VM.Config.Memory VM.Config.Network VM.Config.CPU VM.PowerMgmt VM.Backup " +
+		"Datastore.AllocateSpace Datastore.AllocateTemplate Datastore.Allocate Pool.Allocate Sys.AccessNetwork Sys.Audit Sys.Modify") {
+		have.Permissions["/"][p] = true
+	}
 	if edit != nil {
 		edit(have)
 	}
@@ -176,6 +181,7 @@ containers: {web: {id: 101, node: pve1, pool: lab, rootfs: {storage: zfs}, from:
 backupJobs: {w: {schedule: daily, storage: local, select: {pool: lab}}}`)
 	full, have := besides(nil), besides(func(l *plan.Live) {
 		l.Storages, l.Templates, l.Appliances, l.Pools, l.Guests, l.HA = nil, nil, nil, nil, nil, nil
+		l.Permissions = nil
 	})
 	var last string
 	for range 5 {
@@ -199,6 +205,9 @@ backupJobs: {w: {schedule: daily, storage: local, select: {pool: lab}}}`)
 		}
 		if n.Pools {
 			have.Pools = full.Pools
+		}
+		if n.Permissions {
+			have.Permissions = full.Permissions
 		}
 		if n.Guests {
 			have.Guests, have.HA = full.Guests, full.HA
@@ -393,6 +402,41 @@ func TestPools(t *testing.T) {
 			}
 			if d := cmp.Diff(tt.plan, plan.Compute(want, have, plan.Policy{}).String()); d != "" {
 				t.Error(d)
+			}
+		})
+	}
+}
+
+// TestLackingPrivileges shows that what the token may not do is said beforehand, and of what.
+func TestLackingPrivileges(t *testing.T) {
+	text := `templates: {d: {storage: local, appliance: debian-13-standard, nodes: [pve1]}, c: {storage: local, image: "docker.io/library/caddy:2", nodes: [pve1]}}
+containers:
+  web: {id: 101, node: pve1, memory: 256MiB, swap: 0MiB, cores: 1, rootfs: {storage: local-btrfs, size: 1GiB}, state: any, pool: lab}
+  new: {id: 102, node: pve1, pool: lab, rootfs: {storage: zfs}, from: {template: d}}
+backupJobs: {w: {schedule: daily, storage: local, select: {all: true}}}`
+	for privilege, want := range map[string]string{
+		"": `template c on pve1: create
+  1. pull docker.io/library/caddy:2 as caddy_2.tar to local
+template d on pve1: create
+`,
+		"Datastore.AllocateTemplate": `template c on pve1: blocked: download: the token lacks Datastore.AllocateTemplate on /storage/local
+template d on pve1: blocked: download: the token lacks Datastore.AllocateTemplate on /storage/local
+102 new: blocked: create: template d cannot be had: the token lacks Datastore.AllocateTemplate on /storage/local
+`,
+		"Sys.AccessNetwork":  "template c on pve1: blocked: download: the token lacks Sys.AccessNetwork on /nodes/pve1\n",
+		"Pool.Allocate":      "101 web: blocked: pool: the token lacks Pool.Allocate on /pool/lab\n",
+		"Sys.Modify":         "backup job w: blocked: create: the token lacks Sys.Modify on /\n",
+		"Datastore.Allocate": "backup job w: blocked: create: the token lacks Datastore.Allocate on /storage/local\n",
+	} {
+		t.Run(privilege, func(t *testing.T) {
+			web := observe(t, false, proxmox.Config{Current: webValues()})
+			have := besides(func(l *plan.Live) {
+				l.Containers = web.Containers
+				l.Storages["pve1"]["local-btrfs"] = proxmox.Storage{Content: []string{"rootdir"}, Active: true, Enabled: true}
+				delete(l.Permissions["/"], privilege)
+			})
+			if got := plan.Compute(read(t, text), have, plan.Policy{}).String(); !strings.Contains(got, want) {
+				t.Errorf("the plan is\n%s", got)
 			}
 		})
 	}

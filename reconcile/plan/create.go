@@ -52,6 +52,10 @@ func (c *computation) create(w *spec.Container, refuse func(string, string, ...s
 			lane.Steps = append(lane.Steps, Step{Op: Start{}, Cause: "state: running"})
 		}
 	}
+	if pool := c.newPool(w); pool != "" {
+		ch := setting.Change{Row: spec.PoolName, New: pool}
+		lane.Changes, lane.Steps[0].Why = append(lane.Changes, ch), append(lane.Steps[0].Why, ch)
+	}
 	c.plan.Lanes = append(c.plan.Lanes, lane)
 }
 

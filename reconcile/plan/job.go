@@ -31,6 +31,10 @@ func (c *computation) jobs() {
 		}
 		lane := Lane{Kind: JobKind, Name: id, Action: Destroy}
 		lane.Steps = []Step{{Op: DeleteJob{ID: id, Was: have.Values}, Cause: "not in the spec; its backups are kept"}}
+		if why, ways := c.obstacles(lane, lane.Steps); why != "" {
+			c.block(Blocked{Kind: JobKind, Name: id, What: "delete", Reason: why, Ways: ways})
+			continue
+		}
 		c.plan.Lanes = append(c.plan.Lanes, lane)
 	}
 }
@@ -76,7 +80,11 @@ func (c *computation) job(w *spec.BackupJob, id string) {
 		lane.Changes = changes
 		lane.Steps = []Step{{Op: UpdateJob{ID: id, Set: set, Delete: remove, Was: have.Values}, Why: changes}}
 	}
-	if why, ways := c.cannotBackUpTo(want, lane.Changes); why != "" {
+	why, ways = c.cannotBackUpTo(want, lane.Changes)
+	if why == "" {
+		why, ways = c.obstacles(lane, lane.Steps)
+	}
+	if why != "" {
 		refuse(lane.Action.String(), why, ways...)
 		return
 	}

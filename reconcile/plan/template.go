@@ -101,6 +101,9 @@ func (c *computation) template(t *spec.Template, node string) source {
 	}
 	lane := Lane{Kind: TemplateKind, Name: t.Name, Ref: proxmox.Ref{Node: node}, Action: Create}
 	lane.Steps = []Step{{Op: download(t, file)}}
+	if why, ways := c.obstacles(lane, lane.Steps); why != "" {
+		return block(why, ways...)
+	}
 	c.plan.Lanes = append(c.plan.Lanes, lane)
 	return source{volume: t.Volume(file), after: []Subject{lane.Subject()}}
 }

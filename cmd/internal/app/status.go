@@ -68,16 +68,34 @@ func showStatus(cmd *cobra.Command, s *Streams, output, path string) error {
 	for _, u := range p.Unclaimed {
 		shown.Containers = append(shown.Containers, unclaimedState(u, have.Containers[u.Ref.ID], up))
 	}
+	shown.Others = othersOf(p)
 	if err := write(shown); err != nil {
 		return err
 	}
 	if slices.ContainsFunc(shown.Containers, func(c view.ContainerState) bool { return !c.Healthy }) {
 		return exit(exitBlocked)
 	}
-	if slices.ContainsFunc(shown.Containers, func(c view.ContainerState) bool { return c.Sync == view.OutOfSync }) {
+	if slices.ContainsFunc(shown.Containers, func(c view.ContainerState) bool { return c.Sync == view.OutOfSync }) || len(shown.Others) > 0 {
 		return exit(exitPending)
 	}
 	return nil
+}
+
+// othersOf are the templates and backup jobs that are not as they shall be.
+func othersOf(p *plan.Plan) []string {
+	var out []string
+	add := func(s plan.Subject) {
+		if s.Kind != plan.ContainerKind && !slices.Contains(out, s.String()) {
+			out = append(out, s.String())
+		}
+	}
+	for _, l := range p.Lanes {
+		add(l.Subject())
+	}
+	for _, b := range p.Blocked {
+		add(b.Subject())
+	}
+	return out
 }
 
 // uptimes are those of the containers that were observed.
@@ -111,7 +129,7 @@ func stateOf(w *spec.Container, p *plan.Plan, have *plan.Observed, up map[proxmo
 		}
 	}
 	for _, b := range p.Blocked {
-		if b.ID == w.ID {
+		if b.ID == w.ID && b.Kind == plan.ContainerKind {
 			c.Sync = view.OutOfSync
 			if !b.Waiting {
 				c.Differs = append(c.Differs, b.What+" (blocked)")

@@ -46,6 +46,8 @@ type planJSON struct {
 	Status     Status          `json:"status"`
 	Summary    summaryJSON     `json:"summary"`
 	Containers []containerJSON `json:"containers"`
+	Templates  []otherJSON     `json:"templates"`
+	BackupJobs []otherJSON     `json:"backupJobs"`
 	Unclaimed  []unclaimedJSON `json:"unclaimed"`
 	Unused     []unusedJSON    `json:"unused"`
 	Warnings   []string        `json:"warnings,omitempty"`
@@ -57,6 +59,8 @@ type summaryJSON struct {
 	Destroy        int `json:"destroy"`
 	Retire         int `json:"retire"`
 	Volumes        int `json:"volumesDestroyed"`
+	Templates      int `json:"templates"`
+	BackupJobs     int `json:"backupJobs"`
 	Restarts       int `json:"restarts"`
 	Stops          int `json:"stops"`
 	RootOperations int `json:"rootOperations"`
@@ -133,25 +137,28 @@ func (p Plan) document() planJSON {
 		Version: JSONVersion, Kind: "plan", Cluster: p.Cluster, Spec: p.Spec, Status: p.Status(),
 		Summary: summaryJSON{
 			Create: p.Count(plan.Create), Change: p.Count(plan.Change), Destroy: p.Count(plan.Destroy), Retire: p.Count(plan.Retire), Volumes: p.Frees(),
+			Templates: p.CountKind(plan.TemplateKind), BackupJobs: p.CountKind(plan.JobKind),
 			Restarts: p.restarts(), Stops: p.stops(), RootOperations: p.RootOperations(),
 			Blocked: len(p.Blocked) - p.waiting(), Waiting: p.waiting(), InSync: p.InSync,
 		},
-		Containers: []containerJSON{}, Unclaimed: []unclaimedJSON{}, Unused: []unusedJSON{}, Warnings: p.Warnings,
+		Containers: []containerJSON{}, Templates: []otherJSON{}, BackupJobs: []otherJSON{},
+		Unclaimed: []unclaimedJSON{}, Unused: []unusedJSON{}, Warnings: p.Warnings,
 	}
-	blocked := map[proxmox.VMID][]blockedJSON{}
-	names := map[proxmox.VMID]string{}
+	blocked := map[plan.Subject][]blockedJSON{}
+	names := map[plan.Subject]string{}
 	for _, b := range p.Blocked {
-		blocked[b.ID], names[b.ID] = append(blocked[b.ID], blockedOf(b)), b.Name
+		s := b.Subject()
+		blocked[s], names[s] = append(blocked[s], blockedOf(b)), b.Name
 	}
 	for _, l := range p.Lanes {
 		c := laneJSON(l)
-		c.Blocked = append(c.Blocked, blocked[l.Ref.ID]...)
-		delete(blocked, l.Ref.ID)
-		doc.Containers = append(doc.Containers, c)
+		c.Blocked = append(c.Blocked, blocked[l.Subject()]...)
+		delete(blocked, l.Subject())
+		doc.add(l.Subject(), c)
 	}
-	for _, id := range slices.Sorted(maps.Keys(blocked)) {
-		doc.Containers = append(doc.Containers, containerJSON{
-			ID: id, Name: names[id], Action: "none", Changes: []changeJSON{}, Steps: []stepJSON{}, Blocked: blocked[id],
+	for _, s := range slices.SortedFunc(maps.Keys(blocked), plan.Subject.Compare) {
+		doc.add(s, containerJSON{
+			ID: s.ID, Name: names[s], Action: "none", Changes: []changeJSON{}, Steps: []stepJSON{}, Blocked: blocked[s],
 		})
 	}
 	for _, u := range p.Unclaimed {

@@ -1,9 +1,6 @@
 package view
 
-import (
-	"fmt"
-	"strings"
-)
+import "strings"
 
 // A layout holds the columns that all containers of a plan share, so that they can be read downwards.
 type layout struct {
@@ -49,7 +46,7 @@ func (l layout) textColumn() int { return rowIndent + markWidth + l.label + gap 
 
 // head is the VMID and name, with a mark before where the container is blocked as a whole.
 func (b block) head() string {
-	text := fmt.Sprintf("%d %s", b.id, b.name)
+	text := title(b.subject, b.name)
 	if b.mark != "" {
 		return b.mark + " " + text
 	}

@@ -92,7 +92,7 @@ func (b block) markdown() string {
 	if b.title == plan.Destroy.String() {
 		action = "**destroy**"
 	}
-	name := escapeMarkdown(fmt.Sprintf("%d %s", b.id, b.name))
+	name := escapeMarkdown(title(b.subject, b.name))
 	return fmt.Sprintf("| %s | %s | %s | %s |", name, action, effect, strings.Join(changes, "<br>"))
 }
 

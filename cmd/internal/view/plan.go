@@ -1,7 +1,6 @@
 package view
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -9,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/reconcile/plan"
 	"github.com/felhom/tend/spec/setting"
 )
@@ -49,7 +47,7 @@ type row struct {
 
 // A block is everything that a plan shows of one container.
 type block struct {
-	id            proxmox.VMID
+	subject       plan.Subject
 	name          string
 	mark          string // "!" where nothing of it can be done
 	title, effect string
@@ -102,13 +100,14 @@ func (p Plan) colour() colour {
 
 // differing counts the containers that are not as they shall be.
 func (p Plan) differing() int {
-	ids := map[proxmox.VMID]bool{}
+	ids := map[plan.Subject]bool{}
 	for _, l := range p.Lanes {
-		ids[l.Ref.ID] = true
+		ids[l.Subject()] = true
 	}
 	for _, b := range p.Blocked {
-		ids[b.ID] = true
+		ids[b.Subject()] = true
 	}
+	maps.DeleteFunc(ids, func(s plan.Subject, _ bool) bool { return s.Kind != plan.ContainerKind })
 	return len(ids)
 }
 
@@ -174,6 +173,9 @@ func (p Plan) Summary() string {
 		text += " · " + count(n, "volume") + " destroyed"
 	}
 	waiting := p.waiting()
+	if others := p.others(); others != "" {
+		text += " · " + others
+	}
 	for _, part := range []struct {
 		n    int
 		noun string
@@ -209,20 +211,21 @@ func (p Plan) unclaimed(out *printer, s Style) {
 	}
 }
 
-// blocks are the containers of the plan in their order: destroys first, then by VMID.
+// blocks are what the plan is about, in its order: destroys first, then templates, containers by VMID and backup
+// jobs.
 func (p Plan) blocks() []block {
-	blocked := map[proxmox.VMID][]plan.Blocked{}
+	blocked := map[plan.Subject][]plan.Blocked{}
 	for _, b := range p.Blocked {
-		blocked[b.ID] = append(blocked[b.ID], b)
+		blocked[b.Subject()] = append(blocked[b.Subject()], b)
 	}
 	var out []block
 	for _, l := range p.Lanes {
-		b := laneBlock(l, blocked[l.Ref.ID])
-		delete(blocked, l.Ref.ID)
+		b := laneBlock(l, blocked[l.Subject()])
+		delete(blocked, l.Subject())
 		out = append(out, b)
 	}
-	for _, id := range slices.Sorted(maps.Keys(blocked)) {
-		out = append(out, blockedBlock(blocked[id]))
+	for _, s := range slices.SortedFunc(maps.Keys(blocked), plan.Subject.Compare) {
+		out = append(out, blockedBlock(blocked[s]))
 	}
 	slices.SortStableFunc(out, func(a, b block) int {
 		if a.destroys != b.destroys {
@@ -231,14 +234,21 @@ func (p Plan) blocks() []block {
 			}
 			return 1
 		}
-		return cmp.Compare(a.id, b.id)
+		return a.subject.Compare(b.subject)
 	})
 	return out
 }
 
 func laneBlock(l plan.Lane, blocked []plan.Blocked) block {
+	if l.Kind != plan.ContainerKind {
+		b := otherBlock(l)
+		for _, bl := range blocked {
+			b.rows = append(b.rows, blockedRows(bl)...)
+		}
+		return b
+	}
 	b := block{
-		id: l.Ref.ID, name: Clean(l.Name), title: l.Action.String(), effect: laneEffect(l, blocked),
+		subject: l.Subject(), name: l.Name, title: l.Action.String(), effect: laneEffect(l, blocked),
 		destroys: l.Action == plan.Destroy || l.Effect == setting.Recreate || len(l.Frees) > 0,
 	}
 	switch l.Action {
@@ -443,7 +453,7 @@ func way(w string) string { return "→ " + Clean(w) }
 
 // blockedBlock is a container of which nothing is done.
 func blockedBlock(list []plan.Blocked) block {
-	b := block{id: list[0].ID, name: Clean(list[0].Name), mark: "!", colour: yellow}
+	b := block{subject: list[0].Subject(), name: list[0].Name, mark: "!", colour: yellow}
 	if len(list) == 1 && list[0].Change == nil && !list[0].Waiting {
 		b.reason = "blocked: " + Clean(list[0].Reason)
 		for _, w := range list[0].Ways {

@@ -27,7 +27,7 @@ type Progress struct {
 	over  chan struct{}
 
 	mu      sync.Mutex // guards what is below, and writing
-	running map[proxmox.VMID]*activity
+	running map[plan.Subject]*activity
 	drawn   int // lines of running steps on the terminal
 	names   int // columns of the widest name
 }
@@ -56,7 +56,7 @@ const (
 func NewProgress(ctx context.Context, w io.Writer, s Style, last func(context.Context, proxmox.UPID) (string, error)) *Progress {
 	ctx, stop := context.WithCancel(ctx)
 	p := &Progress{
-		w: w, style: s, last: last, stop: stop, over: make(chan struct{}), running: map[proxmox.VMID]*activity{},
+		w: w, style: s, last: last, stop: stop, over: make(chan struct{}), running: map[plan.Subject]*activity{},
 	}
 	go p.run(ctx)
 	return p
@@ -103,7 +103,7 @@ func (p *Progress) Close() {
 func (p *Progress) Event(e execute.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	id := e.Lane.Ref.ID
+	id := e.Lane.Subject()
 	switch e.Kind {
 	case execute.StepStarted:
 		now := time.Now()
@@ -128,7 +128,7 @@ func (p *Progress) Event(e execute.Event) {
 	p.draw()
 }
 
-func label(e execute.Event) string { return fmt.Sprintf("%d %s", e.Lane.Ref.ID, Clean(e.Lane.Name)) }
+func label(e execute.Event) string { return title(e.Lane.Subject(), e.Lane.Name) }
 
 // verb is what the step does; what a container is made from was shown with the plan.
 func verb(e execute.Event) string {
@@ -176,7 +176,7 @@ func (p *Progress) draw() {
 	}
 	p.erase()
 	now := time.Now()
-	ids := slices.Sorted(maps.Keys(p.running))
+	ids := slices.SortedFunc(maps.Keys(p.running), plan.Subject.Compare)
 	for i, id := range ids {
 		if i == maxLines {
 			p.print("    and %d more", len(ids)-i)
@@ -236,7 +236,7 @@ func (p *Progress) tell(now time.Time) {
 	if p.live {
 		return
 	}
-	for _, id := range slices.Sorted(maps.Keys(p.running)) {
+	for _, id := range slices.SortedFunc(maps.Keys(p.running), plan.Subject.Compare) {
 		if a := p.running[id]; now.Sub(a.told) >= tellEvery {
 			a.told = now
 			p.print("%s", a.line(now))
@@ -247,8 +247,8 @@ func (p *Progress) tell(now time.Time) {
 // readLogs asks for the last lines of the tasks that are shown.
 func (p *Progress) readLogs(ctx context.Context) {
 	p.mu.Lock()
-	tasks := map[proxmox.VMID]proxmox.UPID{}
-	for _, id := range slices.Sorted(maps.Keys(p.running)) {
+	tasks := map[plan.Subject]proxmox.UPID{}
+	for _, id := range slices.SortedFunc(maps.Keys(p.running), plan.Subject.Compare) {
 		a := p.running[id]
 		due := p.live || time.Since(a.told) >= tellEvery-logEvery
 		if due && !a.task.IsZero() && time.Since(a.begin) >= logEvery && len(tasks) < maxLines {

@@ -22,7 +22,7 @@ func (r Result) Status() Status {
 		return r.Plan.Status()
 	}
 	status := InSync
-	for _, c := range r.Outcome.Containers {
+	for _, c := range r.Outcome.All() {
 		switch c.State {
 		case reconcile.Failed, reconcile.Stuck, reconcile.Interrupted:
 			return Failed
@@ -47,12 +47,12 @@ func (r Result) Text(w io.Writer, s Style) error {
 		return nil
 	}
 	name := 0
-	for _, c := range r.Outcome.Containers {
-		name = max(name, cells(fmt.Sprintf("%d %s", c.Ref.ID, Clean(c.Name))))
+	for _, c := range r.Outcome.All() {
+		name = max(name, cells(title(c.Subject(), c.Name)))
 	}
 	name = min(name, s.width()/2)
 	out.line("")
-	for _, c := range r.Outcome.Containers {
+	for _, c := range r.Outcome.All() {
 		r.container(out, s, c, name)
 	}
 	if tasks := r.Outcome.Running; len(tasks) > 0 {
@@ -109,7 +109,7 @@ func (r Result) container(out *printer, s Style, c reconcile.Container, name int
 	if !ok {
 		paint = yellow
 	}
-	head := cut(fmt.Sprintf("%d %s", c.Ref.ID, Clean(c.Name)), name)
+	head := cut(title(c.Subject(), c.Name), name)
 	out.line("  %s  %s", pad(head, name), s.paint(paint, c.State.String()))
 	l := layout{Style: s}
 	for _, note := range resultNotes(c) {
@@ -159,13 +159,15 @@ type resultJSON struct {
 	Status     Status         `json:"status"`
 	Plan       planJSON       `json:"plan"`
 	Containers []outcomeJSON  `json:"containers"`
+	Templates  []outcomeJSON  `json:"templates"`
+	BackupJobs []outcomeJSON  `json:"backupJobs"`
 	Passes     int            `json:"passes"`
 	Interrupt  bool           `json:"interrupted"`
 	Running    []proxmox.UPID `json:"runningTasks"`
 }
 
 type outcomeJSON struct {
-	ID       proxmox.VMID    `json:"id"`
+	ID       proxmox.VMID    `json:"id,omitempty"` // of a container
 	Name     string          `json:"name"`
 	Node     string          `json:"node,omitempty"`
 	State    reconcile.State `json:"state"`
@@ -181,13 +183,20 @@ type outcomeJSON struct {
 func (r Result) JSON(w io.Writer) error {
 	doc := resultJSON{
 		Version: JSONVersion, Kind: "result", Status: r.Status(), Plan: r.Plan.document(),
-		Containers: []outcomeJSON{}, Running: []proxmox.UPID{},
+		Containers: []outcomeJSON{}, Templates: []outcomeJSON{}, BackupJobs: []outcomeJSON{}, Running: []proxmox.UPID{},
 	}
 	if o := r.Outcome; o != nil {
 		doc.Passes, doc.Interrupt = o.Passes, o.Interrupted
 		doc.Running = append(doc.Running, o.Running...)
-		for _, c := range o.Containers {
-			doc.Containers = append(doc.Containers, outcomeOf(c))
+		for _, c := range o.All() {
+			to := &doc.Containers
+			switch c.Kind {
+			case plan.TemplateKind:
+				to = &doc.Templates
+			case plan.JobKind:
+				to = &doc.BackupJobs
+			}
+			*to = append(*to, outcomeOf(c))
 		}
 	}
 	return writeJSON(w, doc)

@@ -46,6 +46,8 @@ type ClusterState struct {
 	Spec       Revision         `json:"spec"`
 	Status     Status           `json:"status"`
 	Containers []ContainerState `json:"containers"`
+	// Others are the templates and backup jobs that are not as they shall be: "backup job weekly".
+	Others []string `json:"others"`
 }
 
 // JSON writes the state for programs.
@@ -53,6 +55,9 @@ func (c ClusterState) JSON(w io.Writer) error {
 	c.Version, c.Kind = JSONVersion, "status"
 	if c.Containers == nil {
 		c.Containers = []ContainerState{}
+	}
+	if c.Others == nil {
+		c.Others = []string{}
 	}
 	return writeJSON(w, c)
 }
@@ -64,6 +69,12 @@ func (c ClusterState) Text(w io.Writer, s Style) error {
 	if len(c.Containers) > 0 {
 		out.line("")
 		c.table(out, s)
+	}
+	if len(c.Others) > 0 {
+		out.line("")
+		for _, o := range c.Others {
+			out.line("  %s  %s", cut(Clean(o), s.width()-2-gap-len(OutOfSync)), s.paint(yellow, string(OutOfSync)))
+		}
 	}
 	return out.err
 }

@@ -1,0 +1,99 @@
+package view
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/felhom/tend/reconcile/plan"
+)
+
+// title names a container, template or backup job: "120 media", "template debian-13", "backup job weekly".
+func title(s plan.Subject, name string) string {
+	if s.Kind == plan.ContainerKind {
+		return fmt.Sprintf("%d %s", s.ID, Clean(name))
+	}
+	return s.Kind.String() + " " + Clean(name)
+}
+
+// otherBlock is a template that is made present, or a backup job.
+func otherBlock(l plan.Lane) block {
+	b := block{subject: l.Subject(), name: l.Name, title: l.Action.String()}
+	switch {
+	case l.Kind == plan.TemplateKind:
+		b.colour, b.title = green, "download"
+		for _, s := range l.Steps {
+			b.rows = append(b.rows, row{mark: "+", text: Clean(download(s.Op, l.Ref.Node)), colour: green})
+		}
+	case l.Action == plan.Destroy:
+		b.colour, b.title = red, "delete"
+		for _, s := range l.Steps {
+			b.rows = append(b.rows, row{mark: "-", text: Clean(s.Cause), colour: red})
+		}
+	default:
+		b.colour = yellow
+		paint := plain
+		if l.Action == plan.Create {
+			b.colour, paint = green, green
+		}
+		for _, ch := range l.Changes {
+			for _, r := range changeRow(ch, paint) {
+				r.effect = "" // nothing is interrupted
+				if l.Action == plan.Create && r.mark == "~" && ch.Row.Info().Rows == nil {
+					r.mark, r.text = "+", Clean(ch.Row.Text(ch.New))
+				}
+				b.rows = append(b.rows, r)
+			}
+		}
+	}
+	return b
+}
+
+// download says what is fetched, and from where to where.
+func download(op plan.Op, node string) string {
+	switch op := op.(type) {
+	case plan.DownloadURL:
+		return fmt.Sprintf("%s to %s on %s, from %s", op.File, op.Storage, node, op.URL)
+	case plan.PullImage:
+		return fmt.Sprintf("%s to %s on %s, from %s", op.File, op.Storage, node, op.Reference)
+	case plan.DownloadAppliance:
+		return fmt.Sprintf("%s to %s on %s", op.File, op.Storage, node)
+	}
+	return op.Verb()
+}
+
+// others counts what a plan does beside the containers: "1 template, 2 backup jobs"; empty where there is nothing.
+func (p Plan) others() string {
+	var parts []string
+	for _, k := range []plan.Kind{plan.TemplateKind, plan.JobKind} {
+		if n := p.CountKind(k); n > 0 {
+			parts = append(parts, count(n, k.String()))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// An otherJSON is a template or backup job of a plan.
+type otherJSON struct {
+	Name    string        `json:"name"`
+	Node    string        `json:"node,omitempty"`
+	Action  string        `json:"action"`
+	Changes []changeJSON  `json:"changes"`
+	Steps   []stepJSON    `json:"steps"`
+	Blocked []blockedJSON `json:"blocked"`
+}
+
+func otherOf(s plan.Subject, c containerJSON) otherJSON {
+	return otherJSON{Name: s.Name, Node: s.Node, Action: c.Action, Changes: c.Changes, Steps: c.Steps, Blocked: c.Blocked}
+}
+
+// add puts a container, template or backup job into the document.
+func (doc *planJSON) add(s plan.Subject, c containerJSON) {
+	switch s.Kind {
+	case plan.TemplateKind:
+		doc.Templates = append(doc.Templates, otherOf(s, c))
+	case plan.JobKind:
+		doc.BackupJobs = append(doc.BackupJobs, otherOf(s, c))
+	default:
+		doc.Containers = append(doc.Containers, c)
+	}
+}
