@@ -261,28 +261,27 @@ func (v *validation) jobs() {
 		at := setting.Path{BackupJobs.Path, j.Name}
 		id := v.state.JobID(j)
 		if other, ok := ids[id]; ok {
-			v.fault(at.Join(JobID.Path), nil, "%s is the id of job %s too: write another one", id, other)
+			v.faultAt(at.Join(JobID.Path), "%s is the id of job %s too: write another one", id, other)
 		}
 		ids[id] = j.Name
 		if len(id) > 50 {
-			v.fault(at, nil, "gets the id %s, which is longer than the 50 characters that Proxmox takes: give it a shorter name, or an id", id)
+			v.faultAt(at, "gets the id %s, which is longer than the 50 characters that Proxmox takes: give it a shorter name, or an id", id)
 		}
 		for _, row := range []setting.Key[string]{JobSchedule, JobStorage} {
 			if _, ok := row.Get(j.Settings); !ok {
-				v.fault(at.Join(row.Path), nil, "is missing: write %s: %s", row.Path, row.Example)
+				v.faultAt(at.Join(row.Path), "is missing: write %s: %s", row.Path, row.Example)
 			}
 		}
 		v.selection(j, at)
 		keep := JobKeep.Or(j.Settings, nil)
 		if len(keep) > 1 && keep["all"] == true {
-			v.fault(at.Join(JobKeep.Path, "all"), nil, "does not go with other counts: keep all, or the counts")
+			v.faultAt(at.Join(JobKeep.Path, "all"), "does not go with other counts: keep all, or the counts")
 		}
 	}
 }
 
 // selection checks that a job says once which guests it is for.
 func (v *validation) selection(j *BackupJob, at setting.Path) {
-	ways := below(at, JobTags, JobGuests, JobAll, JobPool)
 	at = at.Join("select")
 	n := 0
 	for _, given := range []bool{
@@ -295,17 +294,17 @@ func (v *validation) selection(j *BackupJob, at setting.Path) {
 	_, all := JobAll.Get(j.Settings)
 	switch {
 	case n == 0 && all:
-		v.fault(at.Join("all"), ways, "selects nothing: write true, or tags, ids or pool")
+		v.faultAt(at.Join("all"), "selects nothing: write true, or tags, ids or pool")
 	case n == 0:
-		v.fault(at, ways, "is missing: write which guests are backed up, with tags, ids, all or pool")
+		v.faultAt(at, "is missing: write which guests are backed up, with tags, ids, all or pool")
 	case n > 1:
-		v.fault(at, ways, "selects in more than one way: keep one of tags, ids, all and pool")
+		v.faultAt(at, "selects in more than one way: keep one of tags, ids, all and pool")
 	case j.Tags != nil && len(j.Tags) == 0:
-		v.fault(at.Join("tags"), ways, "names no tag: write one or more")
+		v.faultAt(at.Join("tags"), "names no tag: write one or more")
 	case JobGuests.Or(j.Settings, []int64{1}) == nil || len(JobGuests.Or(j.Settings, []int64{1})) == 0:
-		v.fault(at.Join("ids"), ways, "names no guest: write one or more")
+		v.faultAt(at.Join("ids"), "names no guest: write one or more")
 	case JobExclude.Or(j.Settings, nil) != nil && !JobAll.Or(j.Settings, false):
-		v.fault(at.Join("exclude"), ways, "goes with all: true alone: remove it")
+		v.faultAt(at.Join("exclude"), "goes with all: true alone: remove it")
 	}
 }
 
@@ -365,8 +364,8 @@ func vmids() setting.Type[[]int64] {
 				return nil, false
 			}
 			out, good := []int64{}, true
-			for _, item := range items {
-				id, ok := one.Decode(item, at, report) // a list with a fault is none
+			for i, item := range items {
+				id, ok := one.Decode(item, at.Join(strconv.Itoa(i)), report)
 				good = good && ok
 				out = append(out, id)
 			}
@@ -465,3 +464,5 @@ func entriesMax() setting.Type[int64] {
 	t.Format = func(n int64) string { return "pbs-entries-max=" + strconv.FormatInt(n, 10) }
 	return t
 }
+
+func contains(list []string, s string) bool { return slices.Contains(list, s) }

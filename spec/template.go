@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/felhom/tend/spec/setting"
@@ -205,33 +204,28 @@ func (v *validation) templates() {
 			continue
 		}
 		if other, ok := files[t.Volume(file)]; ok {
-			v.fault(setting.Path{Templates.Path, t.Name}, nil, "is the file %s on storage %s, as is template %s: write file, with another name", file, t.Storage, other)
+			v.faultAt(setting.Path{Templates.Path, t.Name}, "is the file %s on storage %s, as is template %s: write file, with another name", file, t.Storage, other)
 		}
 		files[t.Volume(file)] = t.Name
 	}
 	for _, c := range v.state.Containers {
 		for _, from := range []struct {
-			row   setting.Row
-			name  string
-			image bool
-		}{{FromTemplate, c.From.Template, false}, {FromImage, c.From.Image, true}} {
+			path, name string
+			image      bool
+		}{{FromTemplate.Path, c.From.Template, false}, {FromImage.Path, c.From.Image, true}} {
 			if from.name == "" || strings.Contains(from.name, ":") {
 				continue
 			}
-			at, t := pathOf(c, from.row), known[from.name]
-			if t == nil {
-				v.fault(at, nil, "there is no template %q%s", from.name, didYouMean(from.name, list))
-				continue
-			}
-			with := below(setting.Path{Templates.Path, t.Name}, TemplateImage, TemplateNodes)
-			switch {
+			at := setting.Path{Containers.Path, c.Name}.Join(strings.Split(from.path, ".")...)
+			switch t := known[from.name]; {
+			case t == nil:
+				v.faultAt(at, "there is no template %q%s", from.name, didYouMean(from.name, list))
 			case t.Image != "" && !from.image:
-				v.fault(at, with, "%s is an OCI image: write from: {image: %s}", t.Name, t.Name)
+				v.faultAt(at, "%s is an OCI image: write from: {image: %s}", t.Name, t.Name)
 			case t.Image == "" && from.image:
-				v.fault(at, with, "%s is no OCI image: write from: {template: %s}", t.Name, t.Name)
-			case len(t.Nodes) > 0 && !slices.Contains(t.Nodes, c.Node) && c.Node != "":
-				v.fault(at, append(with, pathOf(c, Node)), "template %s is for the nodes %s, and the container is for %s: correct one of them",
-					t.Name, strings.Join(t.Nodes, ", "), c.Node)
+				v.faultAt(at, "%s is no OCI image: write from: {template: %s}", t.Name, t.Name)
+			case len(t.Nodes) > 0 && !contains(t.Nodes, c.Node) && c.Node != "":
+				v.faultAt(at, "template %s is for the nodes %s, and the container is for %s: correct one of them", t.Name, strings.Join(t.Nodes, ", "), c.Node)
 			}
 		}
 	}
@@ -239,7 +233,6 @@ func (v *validation) templates() {
 
 func (v *validation) template(t *Template) {
 	at := setting.Path{Templates.Path, t.Name}
-	sources := below(at, TemplateAppliance, TemplateURL, TemplateImage)
 	n := 0
 	for _, s := range []string{t.Appliance, t.URL, t.Image} {
 		if s != "" {
@@ -248,26 +241,26 @@ func (v *validation) template(t *Template) {
 	}
 	switch {
 	case n == 0:
-		v.fault(at, sources, "has no source: write appliance, url with checksum, or image")
+		v.faultAt(at, "has no source: write appliance, url with checksum, or image")
 	case n > 1:
-		v.fault(at, sources, "has more than one source: keep one of appliance, url and image")
+		v.faultAt(at, "has more than one source: keep one of appliance, url and image")
 	case t.URL != "" && t.Checksum.Hex == "":
-		v.fault(at.Join(TemplateChecksum.Path), sources, "is missing: write what the file must be, as in checksum: sha256:…")
+		v.faultAt(at.Join(TemplateChecksum.Path), "is missing: write what the file must be, as in checksum: sha256:…")
 	case t.URL == "" && t.Checksum.Hex != "":
-		v.fault(at.Join(TemplateChecksum.Path), sources, "goes with url alone: remove it")
+		v.faultAt(at.Join(TemplateChecksum.Path), "goes with url alone: remove it")
 	case t.Appliance != "" && t.File != "":
-		v.fault(at.Join(TemplateFile.Path), sources, "is the appliance's own: write it as the appliance, or remove it")
+		v.faultAt(at.Join(TemplateFile.Path), "is the appliance's own: write it as the appliance, or remove it")
 	case t.URL != "" && !fullTemplateFile.MatchString(t.FileName()):
-		v.fault(at.Join(TemplateFile.Path), sources, "is missing: the URL ends in %q, which is no name of a template; write one that ends in .tar.zst or the like", t.FileName())
+		v.faultAt(at.Join(TemplateFile.Path), "is missing: the URL ends in %q, which is no name of a template; write one that ends in .tar.zst or the like", t.FileName())
 	case t.Image != "" && !strings.HasSuffix(t.FileName(), ".tar"):
-		v.fault(at.Join(TemplateFile.Path), sources, "is the name of an OCI image, to which Proxmox adds .tar: write one that ends in .tar")
+		v.faultAt(at.Join(TemplateFile.Path), "is the name of an OCI image, to which Proxmox adds .tar: write one that ends in .tar")
 	}
 	if t.Storage == "" {
-		v.fault(at.Join(TemplateStorage.Path), nil, "is missing: write the storage, as in storage: %s", TemplateStorage.Example)
+		v.faultAt(at.Join(TemplateStorage.Path), "is missing: write the storage, as in storage: %s", TemplateStorage.Example)
 	}
 	for _, node := range t.Nodes {
-		if nodes := v.state.Cluster.Nodes; len(nodes) > 0 && !slices.Contains(nodes, node) {
-			v.fault(at.Join(TemplateNodes.Path), nil, "%q is none of cluster.nodes, which are %s: correct one of them", node, strings.Join(nodes, ", "))
+		if nodes := v.state.Cluster.Nodes; len(nodes) > 0 && !contains(nodes, node) {
+			v.faultAt(at.Join(TemplateNodes.Path), "%q is none of cluster.nodes, which are %s: correct one of them", node, strings.Join(nodes, ", "))
 		}
 	}
 }

@@ -26,6 +26,11 @@ func (c *computation) poolChange(w *spec.Container, id proxmox.VMID) (ch setting
 	if new != "" {
 		ch.New = new
 	}
+	b := Blocked{ID: w.ID, Name: w.Name, What: ch.Label(), Change: &ch}
+	if b.Reason, b.Ways = c.cannotJoin(new); b.Reason != "" {
+		c.block(b)
+		return ch, nil, false
+	}
 	step := Step{Op: JoinPool{Pool: new}, Why: []setting.Change{ch}}
 	if new == "" {
 		step.Op = LeavePool{Pool: old}

@@ -24,7 +24,6 @@ func (p *Live) Privileges(op Op, l Lane) []proxmox.Privileges {
 	switch op := op.(type) {
 	case CreateContainer:
 		n.create(op)
-		n.inPool(op.Pool)
 	case SetConfig:
 		n.set(op)
 	case Resize:
@@ -48,10 +47,8 @@ func (p *Live) Privileges(op Op, l Lane) []proxmox.Privileges {
 		n.allocate(op.Storage)
 	case CloneContainer:
 		n.clone(op)
-		n.inPool(op.Pool)
 	case RestoreContainer:
 		n.restore(op)
-		n.inPool(op.Pool)
 	case RestoreOver:
 		n.restoreOver(op)
 	default:

@@ -274,8 +274,11 @@ func brokenBy(faults Faults) map[string]breach {
 // by.
 func (a *assembly) follows(f spec.Fault, broken map[string]breach) bool {
 	return slices.ContainsFunc(append([]setting.Path{f.At}, f.With...), func(at setting.Path) bool {
+		if at[0] != spec.Containers.Path { // a template or backup job has one layer
+			return slices.ContainsFunc([]int{2, len(at)}, func(n int) bool { return broken[at[:n].String()] == lost })
+		}
 		written := false
-		for _, y := range a.layersOf(at) {
+		for _, y := range a.stacks[at[1]] {
 			_, depth := y.place(at[2:])
 			here := depth == len(at)-2
 			if written = written || here; !here && broken[y.at.String()] == lost {
@@ -288,7 +291,7 @@ func (a *assembly) follows(f spec.Fault, broken map[string]breach) bool {
 				}
 			}
 		}
-		return !written && at[0] == spec.Containers.Path && a.partial[at[1]]
+		return !written && a.partial[at[1]]
 	})
 }
 
