@@ -4,6 +4,8 @@ import (
 	"context"
 	"strconv"
 	"time"
+
+	"github.com/felhom/tend/proxmox/property"
 )
 
 // SetConfig changes the configuration of a container. It is done when it returns: there is no task.
@@ -27,7 +29,8 @@ func (c *Client) SetConfig(ctx context.Context, ref Ref, u Update) error {
 // ResizeParams say which volume grows, and to what.
 type ResizeParams struct {
 	Disk   string // "rootfs" or "mp0"
-	Size   string // new size, "8G", or growth, "+2G"; a number without suffix is bytes
+	Size   int64  // the size that it shall have in bytes, or, with Grow,
+	Grow   bool   // by how much it grows
 	Digest string // of the configuration it was planned on; empty turns the check off
 }
 
@@ -36,7 +39,11 @@ type ResizeParams struct {
 func (c *Client) Resize(ctx context.Context, ref Ref, r ResizeParams) (UPID, error) {
 	p := params{}
 	p.text("disk", r.Disk)
-	p.text("size", r.Size)
+	size := property.Size{}.Format(r.Size)
+	if r.Grow {
+		size = "+" + size
+	}
+	p.text("size", size)
 	p.text("digest", r.Digest)
 	return c.task(ctx, "PUT", ref.path("/resize"), p)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/proxmox/property"
 )
 
 // A fake answers requests with a function.
@@ -81,7 +82,7 @@ var routes = []route{
 		return c.ClusterOptions(ctx)
 	}},
 	{"GET", "/cluster/resources", func(ctx context.Context, c *proxmox.Client, _ []string, f url.Values) (any, error) {
-		return c.Resources(ctx, f.Get("type"))
+		return c.Resources(ctx, proxmox.ResourceKind(f.Get("type")))
 	}},
 	{"GET", "/cluster/nextid", func(ctx context.Context, c *proxmox.Client, _ []string, _ url.Values) (any, error) {
 		return c.NextID(ctx)
@@ -99,10 +100,10 @@ var routes = []route{
 		return c.Config(ctx, ref(m))
 	}},
 	{"GET", "/nodes/*/lxc/*/config", func(ctx context.Context, c *proxmox.Client, m []string, _ url.Values) (any, error) {
-		return c.CurrentConfig(ctx, ref(m))
+		return c.LiveConfig(ctx, ref(m))
 	}},
 	{"GET", "/nodes/*/lxc/*/feature", func(ctx context.Context, c *proxmox.Client, m []string, f url.Values) (any, error) {
-		return c.HasFeature(ctx, ref(m), f.Get("feature"))
+		return c.HasFeature(ctx, ref(m), proxmox.Feature(f.Get("feature")))
 	}},
 	{"GET", "/nodes/*/lxc/*/interfaces", func(ctx context.Context, c *proxmox.Client, m []string, _ url.Values) (any, error) {
 		return c.Interfaces(ctx, ref(m))
@@ -117,7 +118,7 @@ var routes = []route{
 		return c.Storages(ctx, m[0])
 	}},
 	{"GET", "/nodes/*/storage/*/content", func(ctx context.Context, c *proxmox.Client, m []string, f url.Values) (any, error) {
-		return c.StorageContent(ctx, m[0], m[1], proxmox.ContentFilter{Content: f.Get("content"), Guest: vmid(f.Get("vmid"))})
+		return c.StorageContent(ctx, m[0], m[1], proxmox.ContentFilter{Content: proxmox.Content(f.Get("content")), Guest: vmid(f.Get("vmid"))})
 	}},
 	{"GET", "/nodes/*/tasks", func(ctx context.Context, c *proxmox.Client, m []string, f url.Values) (any, error) {
 		return c.Tasks(ctx, m[0], proxmox.TaskFilter{
@@ -159,7 +160,9 @@ var routes = []route{
 		})
 	}},
 	{"PUT", "/nodes/*/lxc/*/resize", func(ctx context.Context, c *proxmox.Client, m []string, f url.Values) (any, error) {
-		return c.Resize(ctx, ref(m), proxmox.ResizeParams{Disk: f.Get("disk"), Size: f.Get("size"), Digest: f.Get("digest")})
+		text, grow := strings.CutPrefix(f.Get("size"), "+")
+		size, _ := property.Size{}.Parse(text) // one recording sends no size at all
+		return c.Resize(ctx, ref(m), proxmox.ResizeParams{Disk: f.Get("disk"), Size: size, Grow: grow, Digest: f.Get("digest")})
 	}},
 	{"POST", "/nodes/*/lxc/*/snapshot", func(ctx context.Context, c *proxmox.Client, m []string, f url.Values) (any, error) {
 		return c.Snapshot(ctx, ref(m), f.Get("snapname"), f.Get("description"))
@@ -192,8 +195,8 @@ var routes = []route{
 	}},
 	{"POST", "/nodes/*/vzdump", func(ctx context.Context, c *proxmox.Client, m []string, f url.Values) (any, error) {
 		return c.Backup(ctx, m[0], proxmox.BackupParams{
-			Guests: []proxmox.VMID{vmid(f.Get("vmid"))}, Storage: f.Get("storage"), Mode: f.Get("mode"),
-			Compress: f.Get("compress"), Notes: f.Get("notes-template"),
+			Guests: []proxmox.VMID{vmid(f.Get("vmid"))}, Storage: f.Get("storage"), Mode: proxmox.BackupMode(f.Get("mode")),
+			Compress: proxmox.Compression(f.Get("compress")), Notes: f.Get("notes-template"),
 		})
 	}},
 	{"GET", "/pools", func(ctx context.Context, c *proxmox.Client, _ []string, f url.Values) (any, error) {
@@ -305,6 +308,7 @@ var unsent = map[string]bool{
 	"discovery#6 enabled": true, "discovery#6 content": true, // the list says both
 	"root-only-token#21 skiplock": true, // root@pam only
 	"snapshots#26 vmstate":        true, // of virtual machines
+	"resize#8 size":               true, // on purpose wrong
 	"transport-errors#11 bogus":   true,
 }
 

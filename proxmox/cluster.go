@@ -93,16 +93,26 @@ type Resource struct {
 	MaxDisk   int64         `pve:"maxdisk"`
 	Storage   string        `pve:"storage"`
 	Plugin    string        `pve:"plugintype"`
-	Content   []string      `pve:"content"`
+	Content   []Content     `pve:"content"`
 	Shared    bool          `pve:"shared"`
 }
 
-// Resources lists the cluster's inventory of a kind: "vm" (guests of both sorts), "node", "storage", "sdn",
-// or everything where kind is empty. Tags and locks of guests are live; their status, name and sizes are
+// A ResourceKind is a part of the cluster's inventory.
+type ResourceKind string
+
+// The parts of the inventory; the empty text stands for all of it.
+const (
+	KindGuests   ResourceKind = "vm" // of both sorts
+	KindNodes    ResourceKind = "node"
+	KindStorages ResourceKind = "storage"
+	KindSDN      ResourceKind = "sdn"
+)
+
+// Resources lists the cluster's inventory of a kind. Tags and locks of guests are live; their status, name and sizes are
 // broadcast every 10 s and so may be 20 s old (pve-manager API2/Cluster.pm, resources).
-func (c *Client) Resources(ctx context.Context, kind string) (list []Resource, err error) {
+func (c *Client) Resources(ctx context.Context, kind ResourceKind) (list []Resource, err error) {
 	p := params{}
-	p.text("type", kind)
+	p.text("type", string(kind))
 	return list, c.get(ctx, "/cluster/resources", p.values(), &list)
 }
 

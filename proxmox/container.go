@@ -2,6 +2,7 @@ package proxmox
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -58,7 +59,7 @@ func (c *Client) Status(ctx context.Context, ref Ref) (s ContainerStatus, err er
 }
 
 // Config reads the configuration of a container in one request: what is in force, what is pending, and the
-// digest for the next change. Raw lxc lines are not in this view; [Client.CurrentConfig] has them. It needs
+// digest for the next change. Raw lxc lines are not in this view; [Client.LiveConfig] has them. It needs
 // VM.Audit.
 func (c *Client) Config(ctx context.Context, ref Ref) (Config, error) {
 	var rows []struct {
@@ -90,8 +91,8 @@ func (c *Client) Config(ctx context.Context, ref Ref) (Config, error) {
 	return cfg, nil
 }
 
-// A CurrentConfig is the configuration of a container, or of one of its snapshots, in a single view.
-type CurrentConfig struct {
+// A ConfigSection is a section of a container's configuration file: what is in force, or what a snapshot holds.
+type ConfigSection struct {
 	Values Values
 	Raw    []RawLine // lines of LXC's own configuration, in their order
 	Digest string    // empty for a snapshot
@@ -100,8 +101,9 @@ type CurrentConfig struct {
 // A RawLine is a line "lxc.key: value" that Proxmox passes on to LXC.
 type RawLine struct{ Key, Value string }
 
-// CurrentConfig reads the configuration that is in force, with raw lxc lines. It needs VM.Audit.
-func (c *Client) CurrentConfig(ctx context.Context, ref Ref) (CurrentConfig, error) {
+// LiveConfig reads the configuration that is in force, without what is pending and with raw lxc lines. It needs
+// VM.Audit.
+func (c *Client) LiveConfig(ctx context.Context, ref Ref) (ConfigSection, error) {
 	p := params{}
 	p.flag("current", true)
 	return c.config(ctx, ref.path("/config"), p)
@@ -109,16 +111,16 @@ func (c *Client) CurrentConfig(ctx context.Context, ref Ref) (CurrentConfig, err
 
 // SnapshotConfig reads the configuration that a snapshot holds; raw lxc lines are not shown. It needs one of
 // VM.Snapshot, VM.Snapshot.Rollback and VM.Audit.
-func (c *Client) SnapshotConfig(ctx context.Context, ref Ref, name string) (CurrentConfig, error) {
+func (c *Client) SnapshotConfig(ctx context.Context, ref Ref, name string) (ConfigSection, error) {
 	return c.config(ctx, ref.path("/snapshot/"+escape(name)+"/config"), params{})
 }
 
-func (c *Client) config(ctx context.Context, path string, p params) (CurrentConfig, error) {
+func (c *Client) config(ctx context.Context, path string, p params) (ConfigSection, error) {
 	var m map[string]any
 	if err := c.get(ctx, path, p.values(), &m); err != nil {
-		return CurrentConfig{}, err
+		return ConfigSection{}, err
 	}
-	cfg := CurrentConfig{Values: Values{}}
+	cfg := ConfigSection{Values: Values{}}
 	for key, v := range m {
 		if s, ok := scalar(v); ok {
 			cfg.Values[key] = s
@@ -175,11 +177,21 @@ func (c *Client) Snapshots(ctx context.Context, ref Ref) (Snapshots, error) {
 	return s, nil
 }
 
-// HasFeature reports whether a container can do something: "snapshot", "clone" or "copy". For snapshots it is
-// the same test that creating one makes. It needs VM.Audit.
-func (c *Client) HasFeature(ctx context.Context, ref Ref, feature string) (bool, error) {
+// A Feature is something that a container can do if all its volumes can.
+type Feature string
+
+// The features.
+const (
+	FeatureSnapshot Feature = "snapshot"
+	FeatureClone    Feature = "clone" // linked
+	FeatureCopy     Feature = "copy"  // a full clone
+)
+
+// HasFeature reports whether a container can do something. For snapshots it is the same test that creating one
+// makes. It needs VM.Audit.
+func (c *Client) HasFeature(ctx context.Context, ref Ref, feature Feature) (bool, error) {
 	p := params{}
-	p.text("feature", feature)
+	p.text("feature", string(feature))
 	var answer struct {
 		Has bool `pve:"hasFeature"`
 	}
@@ -196,6 +208,15 @@ type Interface struct {
 }
 
 // Interfaces lists the network interfaces of a running container, of a stopped one none. It needs VM.Audit.
-func (c *Client) Interfaces(ctx context.Context, ref Ref) (list []Interface, err error) {
-	return list, c.get(ctx, ref.path("/interfaces"), nil, &list)
+func (c *Client) Interfaces(ctx context.Context, ref Ref) ([]Interface, error) {
+	r := Request{Method: "GET", Path: ref.path("/interfaces")}
+	data, err := c.t.Do(ctx, r)
+	if err != nil || string(data) == "null" { // of one that is stopped
+		return nil, err
+	}
+	var list []Interface
+	if err := decode(data, &list); err != nil {
+		return nil, fmt.Errorf("%s: %w", r, err)
+	}
+	return list, nil
 }

@@ -29,8 +29,8 @@ func decode(raw json.RawMessage, into any) error {
 		return fmt.Errorf("decode answer: %w", err)
 	}
 	dst := reflect.ValueOf(into).Elem()
-	if v == nil && dst.Kind() == reflect.Struct {
-		return fmt.Errorf("decode answer: it is empty")
+	if v == nil && (dst.Kind() == reflect.Struct || dst.Kind() == reflect.Slice) {
+		return fmt.Errorf("decode answer: it is empty") // an empty list is [] with Proxmox
 	}
 	if err := assign(dst, v); err != nil {
 		return fmt.Errorf("decode answer: data%w", err)
@@ -201,7 +201,12 @@ func assignStruct(dst reflect.Value, v any) error {
 
 func assignSlice(dst reflect.Value, v any) error {
 	if s, ok := v.(string); ok && dst.Type().Elem().Kind() == reflect.String {
-		dst.Set(reflect.ValueOf(property.SplitList(s)).Convert(dst.Type()))
+		parts := property.SplitList(s)
+		out := reflect.MakeSlice(dst.Type(), len(parts), len(parts))
+		for i, part := range parts {
+			out.Index(i).SetString(part)
+		}
+		dst.Set(out)
 		return nil
 	}
 	list, ok := v.([]any)

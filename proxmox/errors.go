@@ -39,6 +39,8 @@ var (
 	// ErrAlready: a repeat met what it had done before: the guest runs already or, for what ends a run, does
 	// not; the disk has this size; the guest is in the pool, or out of it.
 	ErrAlready = errors.New("already so")
+	// ErrNothing: the call was accepted and there was nothing that it could be done to.
+	ErrNothing = errors.New("nothing was done")
 	// ErrInvalid: a parameter is missing, unknown or malformed ([APIError.Params]). Nothing was done.
 	ErrInvalid = errors.New("invalid parameter")
 	// ErrNoSpace: a storage has no room for what was to be made on it.

@@ -169,27 +169,48 @@ func (c *Client) ConvertToTemplate(ctx context.Context, ref Ref) (UPID, error) {
 	return UPID{}, fmt.Errorf("find the task that makes %s a template: %w", ref, ErrOutcomeUnknown)
 }
 
+// A BackupMode says what a running container goes through while it is backed up.
+type BackupMode string
+
+// The modes of a backup; Proxmox's default is [BackupSnapshot].
+const (
+	BackupSnapshot BackupMode = "snapshot" // nothing, where its volumes can take snapshots
+	BackupSuspend  BackupMode = "suspend"  // it is frozen for a while
+	BackupStop     BackupMode = "stop"     // it is stopped and started again
+)
+
+// A Compression is how a backup is compressed.
+type Compression string
+
+// The compressions; Proxmox's default is none.
+const (
+	CompressZstd Compression = "zstd"
+	CompressLZO  Compression = "lzo"
+	CompressGzip Compression = "gzip"
+	CompressNone Compression = "0"
+)
+
 // BackupParams describe a backup of guests on one node.
 type BackupParams struct {
 	Guests    []VMID
 	Storage   string
-	Mode      string // "snapshot", "suspend" or "stop"; Proxmox's default, "snapshot", where empty
-	Compress  string // "zstd", "lzo", "gzip" or "0"
+	Mode      BackupMode
+	Compress  Compression
 	Notes     string // template of the notes, as "{{guestname}} nightly"
 	Protected bool   // mark it as protected, so that it is never pruned
 	Prune     string // retention of older ones, as "keep-last=3"; the storage's own where empty
 	Bandwidth int64  // limit in KiB/s; 0 leaves it to Proxmox
 }
 
-// Backup backs up guests with vzdump. Proxmox answers "OK" and no task where none of the guests is on this
-// node: the UPID is then the zero value, and nothing was backed up. VM.Backup is checked by the task, guest by
-// guest (pve-manager API2/VZDump.pm, vzdump); Datastore.AllocateSpace at once.
+// Backup backs up guests with vzdump. Where none of them is on this node, Proxmox answers "OK" and runs no task: the
+// error is then [ErrNothing]. VM.Backup is checked by the task, guest by guest (pve-manager API2/VZDump.pm, vzdump);
+// Datastore.AllocateSpace at once.
 func (c *Client) Backup(ctx context.Context, node string, b BackupParams) (UPID, error) {
 	p := params{}
 	p.list("vmid", joinIDs(b.Guests))
 	p.text("storage", b.Storage)
-	p.text("mode", b.Mode)
-	p.text("compress", b.Compress)
+	p.text("mode", string(b.Mode))
+	p.text("compress", string(b.Compress))
 	p.text("notes-template", b.Notes)
 	p.flag("protected", b.Protected)
 	p.text("prune-backups", b.Prune)
@@ -200,7 +221,7 @@ func (c *Client) Backup(ctx context.Context, node string, b BackupParams) (UPID,
 		return UPID{}, err
 	}
 	if string(data) == `"OK"` {
-		return UPID{}, nil
+		return UPID{}, fmt.Errorf("%s: none of the guests is on node %s: %w", r, node, ErrNothing)
 	}
 	return taskOf(r, data)
 }

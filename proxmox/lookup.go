@@ -7,16 +7,16 @@ import (
 
 // A StorageConfig is an entry of the cluster's storage configuration (/etc/pve/storage.cfg).
 type StorageConfig struct {
-	Name     string   `pve:"storage"`
-	Type     string   `pve:"type"`
-	Content  []string `pve:"content"`
-	Nodes    []string `pve:"nodes"` // where it is; everywhere where empty
-	Path     string   `pve:"path"`
-	Pool     string   `pve:"pool"`
-	VGName   string   `pve:"vgname"`
-	ThinPool string   `pve:"thinpool"`
-	Shared   bool     `pve:"shared"`
-	Disabled bool     `pve:"disable"`
+	Name     string    `pve:"storage"`
+	Type     string    `pve:"type"`
+	Content  []Content `pve:"content"`
+	Nodes    []string  `pve:"nodes"` // where it is; everywhere where empty
+	Path     string    `pve:"path"`
+	Pool     string    `pve:"pool"`
+	VGName   string    `pve:"vgname"`
+	ThinPool string    `pve:"thinpool"`
+	Shared   bool      `pve:"shared"`
+	Disabled bool      `pve:"disable"`
 }
 
 // StorageConfigs lists the storage configuration, as far as the token has Datastore.Audit or

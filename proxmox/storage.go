@@ -5,17 +5,31 @@ import (
 	"time"
 )
 
+// Content is a kind of what a storage holds.
+type Content string
+
+// The kinds that Proxmox knows (pve-storage Plugin.pm, valid_lists of content).
+const (
+	ContentRootDir   Content = "rootdir"  // volumes of containers
+	ContentImages    Content = "images"   // disks of virtual machines
+	ContentTemplates Content = "vztmpl"   // templates of containers, and OCI images
+	ContentBackups   Content = "backup"   // what vzdump made
+	ContentISO       Content = "iso"      // images of installation media
+	ContentSnippets  Content = "snippets" // hook scripts
+	ContentImport    Content = "import"   // disks of machines to import
+)
+
 // A Storage is a storage as a node sees it. Sizes are in bytes.
 type Storage struct {
-	Name    string   `pve:"storage"`
-	Type    string   `pve:"type"`    // "dir", "zfspool", "lvmthin", …
-	Content []string `pve:"content"` // what it may hold: "rootdir", "vztmpl", "backup", …
-	Active  bool     `pve:"active"`
-	Enabled bool     `pve:"enabled"`
-	Shared  bool     `pve:"shared"`
-	Total   int64    `pve:"total"`
-	Used    int64    `pve:"used"`
-	Avail   int64    `pve:"avail"`
+	Name    string    `pve:"storage"`
+	Type    string    `pve:"type"`    // "dir", "zfspool", "lvmthin", …
+	Content []Content `pve:"content"` // what it may hold
+	Active  bool      `pve:"active"`
+	Enabled bool      `pve:"enabled"`
+	Shared  bool      `pve:"shared"`
+	Total   int64     `pve:"total"`
+	Used    int64     `pve:"used"`
+	Avail   int64     `pve:"avail"`
 }
 
 // Storages lists the storages of a node on which the token has Datastore.Audit or Datastore.AllocateSpace.
@@ -25,14 +39,14 @@ func (c *Client) Storages(ctx context.Context, node string) (list []Storage, err
 
 // A ContentFilter narrows a list of volumes. Its zero value lets everything through.
 type ContentFilter struct {
-	Content string // "rootdir", "vztmpl", "backup", …
-	Guest   VMID   // volumes and backups of this guest
+	Content Content
+	Guest   VMID // volumes and backups of this guest
 }
 
 // A Volume is something that a storage holds.
 type Volume struct {
 	ID        string    `pve:"volid"` // "local:vztmpl/debian-13.tar.zst"
-	Content   string    `pve:"content"`
+	Content   Content   `pve:"content"`
 	Format    string    `pve:"format"`
 	Size      int64     `pve:"size"`
 	Used      int64     `pve:"used"` // bytes on the storage, where it can tell
@@ -48,7 +62,7 @@ type Volume struct {
 // or Datastore.Audit and VM.Config.Disk on the guest (pve-storage API2/Storage/Content.pm, index).
 func (c *Client) StorageContent(ctx context.Context, node, storage string, f ContentFilter) (list []Volume, err error) {
 	p := params{}
-	p.text("content", f.Content)
+	p.text("content", string(f.Content))
 	p.number("vmid", int64(f.Guest))
 	return list, c.get(ctx, nodePath(node, "/storage/"+escape(storage)+"/content"), p.values(), &list)
 }

@@ -40,9 +40,9 @@ func (c *Client) DownloadAppliance(ctx context.Context, node, storage, file stri
 
 // DownloadParams describe a file that a node fetches.
 type DownloadParams struct {
-	URL     string // http or https
-	Content string // "vztmpl", "iso" or "import"
-	File    string // its name on the storage
+	URL     string  // http or https
+	Content Content // templates, ISO images or disks to import
+	File    string  // its name on the storage
 	// Algorithm and Checksum are what the file is checked with, "sha512" and hex; both empty: with nothing, and
 	// then a file of this name that is there already fails the task.
 	Algorithm, Checksum string
@@ -54,7 +54,7 @@ type DownloadParams struct {
 func (c *Client) DownloadURL(ctx context.Context, node, storage string, d DownloadParams) (UPID, error) {
 	p := params{}
 	p.text("url", d.URL)
-	p.text("content", d.Content)
+	p.text("content", string(d.Content))
 	p.text("filename", d.File)
 	p.text("checksum-algorithm", d.Algorithm)
 	p.text("checksum", d.Checksum)

@@ -40,9 +40,9 @@ func TestConfigViews(t *testing.T) {
 	}
 }
 
-func TestCurrentConfig(t *testing.T) {
-	got, err := data(`{"memory":300,"digest":"9c1e","lxc":[["lxc.b","2"],["lxc.a","1"]]}`).CurrentConfig(t.Context(), guest)
-	want := proxmox.CurrentConfig{
+func TestLiveConfig(t *testing.T) {
+	got, err := data(`{"memory":300,"digest":"9c1e","lxc":[["lxc.b","2"],["lxc.a","1"]]}`).LiveConfig(t.Context(), guest)
+	want := proxmox.ConfigSection{
 		Values: proxmox.Values{"memory": "300"}, Digest: "9c1e",
 		Raw: []proxmox.RawLine{{Key: "lxc.b", Value: "2"}, {Key: "lxc.a", Value: "1"}},
 	}
@@ -111,8 +111,22 @@ func TestClusterStatus(t *testing.T) {
 
 func TestBackupWithNothingToDo(t *testing.T) {
 	u, err := data(`"OK"`).Backup(t.Context(), "pve1", proxmox.BackupParams{})
-	if err != nil || !u.IsZero() {
+	if !errors.Is(err, proxmox.ErrNothing) || errors.Is(err, proxmox.ErrOutcomeUnknown) || !u.IsZero() {
 		t.Errorf("got %v, %v", u, err)
+	}
+}
+
+// An empty list is [] with Proxmox; null is something else that went wrong, which is not to be read as "no nodes".
+func TestNoList(t *testing.T) {
+	c := data(`null`)
+	if nodes, err := c.Nodes(t.Context()); err == nil {
+		t.Errorf("nodes are %v", nodes)
+	}
+	if list, err := c.Containers(t.Context(), "pve1"); err == nil {
+		t.Errorf("containers are %v", list)
+	}
+	if list, err := c.Interfaces(t.Context(), guest); err != nil || len(list) > 0 { // Proxmox's answer for one that is stopped
+		t.Errorf("interfaces are %v, %v", list, err)
 	}
 }
 
@@ -177,7 +191,7 @@ func BenchmarkResources(b *testing.B) {
 	c := data("[" + strings.Repeat(row+",", 9999) + row + "]")
 	b.ReportAllocs()
 	for b.Loop() {
-		if list, err := c.Resources(b.Context(), "vm"); err != nil || len(list) != 10000 {
+		if list, err := c.Resources(b.Context(), proxmox.KindGuests); err != nil || len(list) != 10000 {
 			b.Fatal(len(list), err)
 		}
 	}

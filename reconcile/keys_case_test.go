@@ -114,7 +114,7 @@ func (c *keyCase) config() proxmox.Config {
 	if err != nil {
 		c.Fatal(err)
 	}
-	if raw, err := c.node.root.CurrentConfig(c.Context(), keyRef); err == nil && len(raw.Raw) > 0 {
+	if raw, err := c.node.root.LiveConfig(c.Context(), keyRef); err == nil && len(raw.Raw) > 0 {
 		var lines []string
 		for _, l := range raw.Raw {
 			lines = append(lines, l.Key+": "+l.Value)

@@ -32,7 +32,7 @@ func sharded(t *testing.T, n int, f func(t *testing.T, shard int, seeds []uint64
 
 // lab is what the node of lab.yaml is like without containers.
 func lab() *plan.Live {
-	volumes := []string{"rootdir", "images"}
+	volumes := []proxmox.Content{"rootdir", "images"}
 	return &plan.Live{
 		Cluster: "pve1", Nodes: map[string]bool{"pve1": true}, Containers: map[proxmox.VMID]*plan.Observed{},
 		Guests: map[proxmox.VMID]string{},

@@ -196,7 +196,7 @@ func (c *experiment) disturb(s *spec.State) {
 		case 1:
 			_, _ = c.node.root.Stop(c.Context(), ref)
 		case 2:
-			_, _ = c.node.root.Resize(c.Context(), ref, proxmox.ResizeParams{Disk: "rootfs", Size: "+1G"})
+			_, _ = c.node.root.Resize(c.Context(), ref, proxmox.ResizeParams{Disk: "rootfs", Size: 1 << 30, Grow: true})
 		}
 	}
 }

@@ -257,7 +257,7 @@ func TestOCI(t *testing.T) {
 			converged(t, once(t, r, want))
 			inSync(t, r, want)
 			n.readyWhenStarted(t, 201)
-			cfg, err := n.root.CurrentConfig(t.Context(), ref(201))
+			cfg, err := n.root.LiveConfig(t.Context(), ref(201))
 			if err != nil {
 				t.Fatal(err)
 			}

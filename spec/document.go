@@ -2,6 +2,7 @@ package spec
 
 import (
 	"errors"
+	"maps"
 	"strings"
 
 	"github.com/felhom/tend/proxmox"
@@ -16,7 +17,7 @@ var (
 	}
 	Node = setting.Key[string]{
 		Path: "node", Type: setting.Pattern("name of a node (letters, digits and hyphens)", `[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?`), Required: true,
-		Doc: "Node on which the container lives.", Example: "pve1",
+		Doc: "Node on which the container lives. Another one migrates it there.", Example: "pve1",
 	}
 	Use = setting.Key[[]string]{
 		Path: "use", Type: names("name of a profile"), Doc: "Profiles that lie under the container, later ones over earlier ones.",
@@ -37,19 +38,19 @@ var (
 	FromBackup = setting.Key[string]{
 		Path: "from.backup.volume", Example: `"local:backup/vzdump-lxc-120-2026_11_01-02_30_00.tar.zst"`, Label: "backup",
 		Type: setting.Pattern("volume of a backup, as in local:backup/vzdump-lxc-120-….tar.zst", `[^:\s]+:\S+`),
-		Doc:  "Backup that the container is restored from, with all its mounts, on the storage of rootfs.",
+		Doc:  "Volume of the backup. All its mounts are restored with it, onto the storage of rootfs.",
 	}
 	CloneID = setting.Key[int64]{
 		Path: "from.clone.id", Type: setting.Integer(int64(proxmox.MinVMID), int64(proxmox.MaxVMID)), Label: "clone of",
 		Doc: "VMID of the container that is copied.", Example: "9000",
 	}
 	CloneSnapshot = setting.Key[string]{
-		Path: "from.clone.snapshot", Type: setting.Pattern("name of a snapshot", `[a-zA-Z][a-zA-Z0-9_-]+`), Example: "golden",
-		Doc: "Snapshot that is copied in place of the present; a must for a full clone of a running container.",
+		Path: "from.clone.snapshot", Type: setting.Pattern("name of a snapshot (letters, digits, - _)", `[a-zA-Z][a-zA-Z0-9_-]+`), Example: "golden",
+		Doc: "Snapshot that is copied in place of the present state. A full clone of a running container needs one.",
 	}
 	CloneFull = setting.Key[bool]{
 		Path: "from.clone.full", Type: setting.Boolean(), Example: "true",
-		Doc: "Whether volumes are copied whole, or linked to the source's. Absent: linked from a template, else whole.",
+		Doc: "Whether volumes are copied whole (true), or linked to the source's (false). Absent: linked where the source is a template, else whole.",
 	}
 	DependsOn = setting.Key[[]string]{
 		Path: "dependsOn", Type: names("name of a container"), Example: "[db]",
@@ -67,11 +68,12 @@ var (
 	Restarts = setting.Key[string]{
 		Path: "restart", Type: setting.Enum(string(RestartNever), string(RestartWindow), string(RestartNow)),
 		Default: new(string(RestartNever)), Example: "window",
-		Doc: "When changes that need a restart may have it: never (by hand only), window (in a maintenance window), now.",
+		Doc: "When changes that need a restart may have it: never (by hand only), window (while a maintenance " +
+			"window is open, as --window says), now.",
 	}
 	DestroyRule = setting.Key[string]{
 		Path: "lifecycle.destroy", Type: setting.Enum("forbid", "allow"), Default: new("allow"), Example: "forbid",
-		Doc: "Whether tend may ever destroy the container.",
+		Doc: "Whether tend may destroy the container once it is out of the spec.",
 	}
 	RecreateRule = setting.Key[string]{
 		Path: "lifecycle.recreate", Type: setting.Enum("forbid", "allow"), Default: new("forbid"), Example: "forbid",
@@ -79,7 +81,7 @@ var (
 			"Its snapshots are lost.",
 	}
 	BackupTo = setting.Key[string]{
-		Path: "lifecycle.backupTo", Type: setting.Pattern("name of a storage", `[A-Za-z][-\w.]*[A-Za-z0-9]`), Example: "backups",
+		Path: "lifecycle.backupTo", Type: setting.StorageName(), Example: "backups",
 		Doc: "Storage for the backup that is made before the container is made anew. It is kept.",
 	}
 	Ignore = setting.Key[[]string]{
@@ -113,7 +115,8 @@ var (
 
 // ContainerFields is everything that may be written for one container.
 var ContainerFields = setting.Object{
-	Name: "container",
+	Name:   "container",
+	Groups: containerGroups,
 	Rows: append([]setting.Row{
 		ID, Node, Use, FromTemplate, FromImage, FromBackup, CloneID, CloneSnapshot, CloneFull, PoolName, DependsOn, PowerState,
 		Restarts, Adopt, DestroyRule, RecreateRule, BackupTo, Ignore, SSHKeys, PasswordFile, PasswordEnv,
@@ -122,8 +125,9 @@ var ContainerFields = setting.Object{
 
 // LayerFields is what may be written in defaults and profiles: nothing that identifies one container.
 var LayerFields = setting.Object{
-	Name: "layer",
-	Rows: without(ContainerFields.Rows, ID.Path, Use.Path, Adopt.Path, setting.Hostname.Path),
+	Name:   "layer",
+	Groups: containerGroups,
+	Rows:   without(ContainerFields.Rows, ID.Path, Use.Path, Adopt.Path, setting.Hostname.Path),
 	Elsewhere: map[string]string{
 		ID.Path:               ownOnly,
 		Adopt.Path:            ownOnly,
@@ -131,6 +135,34 @@ var LayerFields = setting.Object{
 		Use.Path:              "is not in defaults and profiles, which do not build on one another: write it in the container, with every profile",
 	},
 }
+
+var containerGroups = func() map[string]setting.Group {
+	groups := maps.Clone(setting.Container.Groups)
+	maps.Copy(groups, map[string]setting.Group{
+		"from": {
+			Doc:     "What the container is made from: one of template, image, backup and clone. It is read at create only.",
+			Example: `{template: "local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst"}`,
+		},
+		"from.backup": {
+			Doc:     "Backup that the container is restored from.",
+			Example: `{volume: "local:backup/vzdump-lxc-120-2026_11_01-02_30_00.tar.zst"}`,
+		},
+		"from.clone": {Doc: "Container that this one is a copy of.", Example: "{id: 9000}"},
+		"lifecycle": {
+			Doc:     "What may become of the container, and which of its settings are left alone.",
+			Example: "{destroy: forbid, ignore: [description]}",
+		},
+		"init": {
+			Doc:     "What root is given to log in with. It is read at create only: later changes do nothing.",
+			Example: "{password: {file: /run/credentials/media}}",
+		},
+		"init.password": {
+			Doc:     "Where root's password is found, which is never part of a spec. It has 5 characters or more.",
+			Example: "{env: MEDIA_PASSWORD}",
+		},
+	})
+	return groups
+}()
 
 const ownOnly = "is not in defaults and profiles, for it is of one container: write it there"
 
@@ -145,15 +177,16 @@ var (
 	}
 	Nodes = setting.Key[[]string]{
 		Path: "cluster.nodes", Type: names("name of a node"), Example: "[pve1]",
-		Doc: "Nodes of the cluster: tend refuses to run against one that lacks any of them.",
+		Doc: "Nodes that the cluster has: tend refuses to work on one that lacks any of them.",
 	}
 	Defaults = setting.Key[setting.Record]{
-		Path: "defaults", Type: LayerFields.Type(), Doc: "Lowest layer, under every container.",
-		Example: "{node: pve1}",
+		Path: "defaults", Type: LayerFields.Type(), Example: "{node: pve1}",
+		Doc: "What each container has unless a profile or the container says otherwise. Mappings are merged, all else is " +
+			"replaced.",
 	}
 	Profiles = setting.Key[setting.Members]{
 		Path: "profiles", Type: setting.Mapping(setting.Pattern("name of a profile (letters, digits and hyphens)", nameExpr), LayerFields),
-		Doc: "Named layers between the defaults and the containers that use them.", Example: "{docker: {features: {nesting: true}}}",
+		Doc: "What containers have in common that name the profile under use. It lies over the defaults and under the container.", Example: "{docker: {features: {nesting: true}}}",
 	}
 	Containers = setting.Key[setting.Members]{
 		Path: "containers", Type: setting.Mapping(setting.Pattern("name of a container (letters, digits and hyphens)", nameExpr), ContainerFields),
@@ -164,6 +197,9 @@ var (
 // Document is everything that may be written in a file of a spec.
 var Document = setting.Object{
 	Name: "document",
+	Groups: map[string]setting.Group{
+		"cluster": {Doc: "The cluster that the spec is for.", Example: "{name: home, nodes: [pve1]}"},
+	},
 	Rows: []setting.Row{ClusterName, Owner, Nodes, Defaults, Profiles, Templates, Containers, BackupJobs},
 }
 

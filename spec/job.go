@@ -30,7 +30,7 @@ var (
 		Doc: "When it runs: a calendar event, as in mon..fri 22:00 or daily, in the time zone of the node.", Example: `"sun 03:00"`,
 	}
 	JobStorage = setting.Key[string]{
-		Path: "storage", PVE: "storage", Type: setting.Pattern("name of a storage", storageName), Required: true, Fixed: true,
+		Path: "storage", PVE: "storage", Type: setting.StorageName(), Required: true, Fixed: true,
 		Doc: "Storage for the backups. It must take them (content backup).", Example: "pbs",
 	}
 	JobTags = setting.Key[[]string]{
@@ -175,6 +175,11 @@ func keepCount(name, doc, example string) setting.Row {
 // JobFields is everything that may be written for one backup job.
 var JobFields = setting.Object{
 	Name: "backup job",
+	Groups: map[string]setting.Group{
+		"select": {Doc: "Which guests are backed up: those of tags, ids or pool, or all.", Example: "{tags: [media]}"},
+		"pbs":    {Doc: "What is for storages of a Proxmox Backup Server only.", Example: "{changeDetection: metadata}"},
+		"notify": {Doc: "Who is told how runs went.", Example: "{mode: notification-system}"},
+	},
 	Rows: append([]setting.Row{JobID, JobAdopt, JobTags}, JobSettings...),
 }
 
@@ -261,27 +266,28 @@ func (v *validation) jobs() {
 		at := setting.Path{BackupJobs.Path, j.Name}
 		id := v.state.JobID(j)
 		if other, ok := ids[id]; ok {
-			v.faultAt(at.Join(JobID.Path), "%s is the id of job %s too: write another one", id, other)
+			v.fault(at.Join(JobID.Path), []setting.Path{{BackupJobs.Path, other, JobID.Path}}, "%s is the id of job %s too: write another one", id, other)
 		}
 		ids[id] = j.Name
 		if len(id) > 50 {
-			v.faultAt(at, "gets the id %s, which is longer than the 50 characters that Proxmox takes: give it a shorter name, or an id", id)
+			v.fault(at, nil, "gets the id %s, which is longer than the 50 characters that Proxmox takes: give it a shorter name, or an id", id)
 		}
 		for _, row := range []setting.Key[string]{JobSchedule, JobStorage} {
 			if _, ok := row.Get(j.Settings); !ok {
-				v.faultAt(at.Join(row.Path), "is missing: write %s: %s", row.Path, row.Example)
+				v.fault(at.Join(row.Path), nil, "is missing: write %s: %s", row.Path, row.Example)
 			}
 		}
 		v.selection(j, at)
 		keep := JobKeep.Or(j.Settings, nil)
 		if len(keep) > 1 && keep["all"] == true {
-			v.faultAt(at.Join(JobKeep.Path, "all"), "does not go with other counts: keep all, or the counts")
+			v.fault(at.Join(JobKeep.Path, "all"), nil, "does not go with other counts: keep all, or the counts")
 		}
 	}
 }
 
 // selection checks that a job says once which guests it is for.
 func (v *validation) selection(j *BackupJob, at setting.Path) {
+	with := below(at, JobTags, JobGuests, JobAll, JobPool, JobExclude)
 	at = at.Join("select")
 	n := 0
 	for _, given := range []bool{
@@ -294,17 +300,17 @@ func (v *validation) selection(j *BackupJob, at setting.Path) {
 	_, all := JobAll.Get(j.Settings)
 	switch {
 	case n == 0 && all:
-		v.faultAt(at.Join("all"), "selects nothing: write true, or tags, ids or pool")
+		v.fault(at.Join("all"), with, "selects nothing: write true, or tags, ids or pool")
 	case n == 0:
-		v.faultAt(at, "is missing: write which guests are backed up, with tags, ids, all or pool")
+		v.fault(at, with, "is missing: write which guests are backed up, with tags, ids, all or pool")
 	case n > 1:
-		v.faultAt(at, "selects in more than one way: keep one of tags, ids, all and pool")
+		v.fault(at, with, "selects in more than one way: keep one of tags, ids, all and pool")
 	case j.Tags != nil && len(j.Tags) == 0:
-		v.faultAt(at.Join("tags"), "names no tag: write one or more")
+		v.fault(at.Join("tags"), with, "names no tag: write one or more")
 	case JobGuests.Or(j.Settings, []int64{1}) == nil || len(JobGuests.Or(j.Settings, []int64{1})) == 0:
-		v.faultAt(at.Join("ids"), "names no guest: write one or more")
+		v.fault(at.Join("ids"), with, "names no guest: write one or more")
 	case JobExclude.Or(j.Settings, nil) != nil && !JobAll.Or(j.Settings, false):
-		v.faultAt(at.Join("exclude"), "goes with all: true alone: remove it")
+		v.fault(at.Join("exclude"), with, "goes with all: true alone: remove it")
 	}
 }
 

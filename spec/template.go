@@ -5,18 +5,16 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/felhom/tend/spec/setting"
 )
 
-// storageName is the form of a storage's name (pve-common JSONSchema.pm, pve-storage-id).
-const storageName = `[A-Za-z][-\w.]*[A-Za-z0-9]`
-
 // Rows of a template.
 var (
 	TemplateStorage = setting.Key[string]{
-		Path: "storage", Type: setting.Pattern("name of a storage", storageName), Required: true, Example: "local",
+		Path: "storage", Type: setting.StorageName(), Required: true, Example: "local",
 		Doc: "Storage on which the template lies. It must take templates (content vztmpl).",
 	}
 	TemplateAppliance = setting.Key[string]{
@@ -190,6 +188,11 @@ func checkChecksum(s string) error {
 	return nil
 }
 
+// origin is what tells where a template comes from and what its file is called.
+func (t *Template) origin() []setting.Path {
+	return below(setting.Path{Templates.Path, t.Name}, TemplateAppliance, TemplateURL, TemplateImage, TemplateChecksum, TemplateFile)
+}
+
 // templates checks the templates, and that the ones that containers name are there.
 func (v *validation) templates() {
 	files := map[string]string{}
@@ -204,7 +207,7 @@ func (v *validation) templates() {
 			continue
 		}
 		if other, ok := files[t.Volume(file)]; ok {
-			v.faultAt(setting.Path{Templates.Path, t.Name}, "is the file %s on storage %s, as is template %s: write file, with another name", file, t.Storage, other)
+			v.fault(setting.Path{Templates.Path, t.Name}, slices.Concat(t.origin(), known[other].origin(), []setting.Path{{Templates.Path, t.Name, TemplateStorage.Path}, {Templates.Path, other, TemplateStorage.Path}}), "is the file %s on storage %s, as is template %s: write file, with another name", file, t.Storage, other)
 		}
 		files[t.Volume(file)] = t.Name
 	}
@@ -219,13 +222,13 @@ func (v *validation) templates() {
 			at := setting.Path{Containers.Path, c.Name}.Join(strings.Split(from.path, ".")...)
 			switch t := known[from.name]; {
 			case t == nil:
-				v.faultAt(at, "there is no template %q%s", from.name, didYouMean(from.name, list))
+				v.fault(at, nil, "there is no template %q%s", from.name, didYouMean(from.name, list))
 			case t.Image != "" && !from.image:
-				v.faultAt(at, "%s is an OCI image: write from: {image: %s}", t.Name, t.Name)
+				v.fault(at, t.origin(), "%s is an OCI image: write from: {image: %s}", t.Name, t.Name)
 			case t.Image == "" && from.image:
-				v.faultAt(at, "%s is no OCI image: write from: {template: %s}", t.Name, t.Name)
+				v.fault(at, t.origin(), "%s is no OCI image: write from: {template: %s}", t.Name, t.Name)
 			case len(t.Nodes) > 0 && !contains(t.Nodes, c.Node) && c.Node != "":
-				v.faultAt(at, "template %s is for the nodes %s, and the container is for %s: correct one of them", t.Name, strings.Join(t.Nodes, ", "), c.Node)
+				v.fault(at, []setting.Path{pathOf(c, Node), {Templates.Path, t.Name, TemplateNodes.Path}}, "template %s is for the nodes %s, and the container is for %s: correct one of them", t.Name, strings.Join(t.Nodes, ", "), c.Node)
 			}
 		}
 	}
@@ -241,26 +244,26 @@ func (v *validation) template(t *Template) {
 	}
 	switch {
 	case n == 0:
-		v.faultAt(at, "has no source: write appliance, url with checksum, or image")
+		v.fault(at, t.origin(), "has no source: write appliance, url with checksum, or image")
 	case n > 1:
-		v.faultAt(at, "has more than one source: keep one of appliance, url and image")
+		v.fault(at, t.origin(), "has more than one source: keep one of appliance, url and image")
 	case t.URL != "" && t.Checksum.Hex == "":
-		v.faultAt(at.Join(TemplateChecksum.Path), "is missing: write what the file must be, as in checksum: sha256:…")
+		v.fault(at.Join(TemplateChecksum.Path), t.origin(), "is missing: write what the file must be, as in checksum: sha256:…")
 	case t.URL == "" && t.Checksum.Hex != "":
-		v.faultAt(at.Join(TemplateChecksum.Path), "goes with url alone: remove it")
+		v.fault(at.Join(TemplateChecksum.Path), t.origin(), "goes with url alone: remove it")
 	case t.Appliance != "" && t.File != "":
-		v.faultAt(at.Join(TemplateFile.Path), "is the appliance's own: write it as the appliance, or remove it")
+		v.fault(at.Join(TemplateFile.Path), t.origin(), "is the appliance's own: write it as the appliance, or remove it")
 	case t.URL != "" && !fullTemplateFile.MatchString(t.FileName()):
-		v.faultAt(at.Join(TemplateFile.Path), "is missing: the URL ends in %q, which is no name of a template; write one that ends in .tar.zst or the like", t.FileName())
+		v.fault(at.Join(TemplateFile.Path), t.origin(), "is missing: the URL ends in %q, which is no name of a template; write one that ends in .tar.zst or the like", t.FileName())
 	case t.Image != "" && !strings.HasSuffix(t.FileName(), ".tar"):
-		v.faultAt(at.Join(TemplateFile.Path), "is the name of an OCI image, to which Proxmox adds .tar: write one that ends in .tar")
+		v.fault(at.Join(TemplateFile.Path), t.origin(), "is the name of an OCI image, to which Proxmox adds .tar: write one that ends in .tar")
 	}
 	if t.Storage == "" {
-		v.faultAt(at.Join(TemplateStorage.Path), "is missing: write the storage, as in storage: %s", TemplateStorage.Example)
+		v.fault(at.Join(TemplateStorage.Path), nil, "is missing: write the storage, as in storage: %s", TemplateStorage.Example)
 	}
 	for _, node := range t.Nodes {
 		if nodes := v.state.Cluster.Nodes; len(nodes) > 0 && !contains(nodes, node) {
-			v.faultAt(at.Join(TemplateNodes.Path), "%q is none of cluster.nodes, which are %s: correct one of them", node, strings.Join(nodes, ", "))
+			v.fault(at.Join(TemplateNodes.Path), nil, "%q is none of cluster.nodes, which are %s: correct one of them", node, strings.Join(nodes, ", "))
 		}
 	}
 }

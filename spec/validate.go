@@ -39,10 +39,6 @@ func (v *validation) fault(at setting.Path, with []setting.Path, format string, 
 	v.faults = append(v.faults, Fault{At: at, With: with, Err: fmt.Errorf(format, args...)})
 }
 
-func (v *validation) faultAt(at setting.Path, format string, args ...any) {
-	v.fault(at, nil, format, args...)
-}
-
 // A claim is something that only one container may have.
 type claim struct {
 	what, shown, key string

@@ -77,7 +77,7 @@ func TestImage(t *testing.T) {
 	}
 	t.Cleanup(s.Close)
 	c := proxmox.NewClient(s.As("felhom@pve!agent"))
-	created := func(id proxmox.VMID, image string) proxmox.CurrentConfig {
+	created := func(id proxmox.VMID, image string) proxmox.ConfigSection {
 		t.Helper()
 		_, err := c.Create(t.Context(), "pve1", proxmox.CreateParams{ID: id, Template: image, Values: proxmox.Values{
 			"rootfs": "local:1", "entrypoint": "/mine", "env": "C=3", "cmode": "shell", "net0": "name=eth0,bridge=vmbr0", "net1": "name=eth1,bridge=vmbr0,host-managed=0",
@@ -85,7 +85,7 @@ func TestImage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cfg, err := c.CurrentConfig(t.Context(), proxmox.Ref{Node: "pve1", ID: id})
+		cfg, err := c.LiveConfig(t.Context(), proxmox.Ref{Node: "pve1", ID: id})
 		if err != nil {
 			t.Fatal(err)
 		}

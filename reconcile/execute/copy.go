@@ -59,7 +59,7 @@ func (l *lane) backup(op plan.Backup) call {
 	return func(ctx context.Context) (proxmox.UPID, error) {
 		l.backupTo = op.Storage
 		return l.run.Client.Backup(ctx, l.Ref.Node, proxmox.BackupParams{
-			Guests: []proxmox.VMID{l.Ref.ID}, Storage: op.Storage, Mode: "stop", Compress: "zstd", Notes: l.notes(),
+			Guests: []proxmox.VMID{l.Ref.ID}, Storage: op.Storage, Mode: proxmox.BackupStop, Compress: proxmox.CompressZstd, Notes: l.notes(),
 		})
 	}
 }
@@ -67,7 +67,7 @@ func (l *lane) backup(op plan.Backup) call {
 // restoreOver restores the backup of this lane over the container. It is looked for first: without it, nothing
 // is touched.
 func (l *lane) restoreOver(ctx context.Context, op plan.RestoreOver) (call, error) {
-	f := proxmox.ContentFilter{Content: "backup", Guest: l.Ref.ID}
+	f := proxmox.ContentFilter{Content: proxmox.ContentBackups, Guest: l.Ref.ID}
 	list, err := l.run.Client.StorageContent(ctx, l.Ref.Node, l.backupTo, f)
 	if err != nil {
 		return nil, fmt.Errorf("look for the backup on %s: %w", l.backupTo, err)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"time"
 
 	"github.com/felhom/tend/proxmox"
@@ -99,7 +98,7 @@ func (l *lane) prepare(ctx context.Context, op plan.Op) (call, error) {
 		}, err
 	case plan.Resize:
 		digest, err := l.digest(ctx)
-		p := proxmox.ResizeParams{Disk: op.Disk, Size: strconv.FormatInt(int64(op.Size), 10), Digest: digest}
+		p := proxmox.ResizeParams{Disk: op.Disk, Size: int64(op.Size), Digest: digest}
 		return func(ctx context.Context) (proxmox.UPID, error) { return c.Resize(ctx, l.Ref, p) }, err
 	case plan.CloneContainer, plan.RestoreContainer:
 		return l.copied(op), nil

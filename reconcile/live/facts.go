@@ -91,7 +91,7 @@ func (o *Observer) readBridges(ctx context.Context, node string) error {
 // readGuests finds what HA manages and the VMIDs that are taken by anything but the containers that were listed: virtual
 // machines, and containers of nodes that are offline.
 func (o *Observer) readGuests(ctx context.Context, have *plan.Live) error {
-	list, err := o.Client.Resources(ctx, "vm")
+	list, err := o.Client.Resources(ctx, proxmox.KindGuests)
 	if err != nil {
 		return fmt.Errorf("list guests of the cluster: %w", err)
 	}
@@ -140,10 +140,10 @@ func (o *Observer) readTemplates(ctx context.Context, node string) error {
 	}
 	found := map[string]bool{}
 	for _, s := range o.storages[node] {
-		if !slices.Contains(s.Content, "vztmpl") || !s.Active || !s.Enabled {
+		if !slices.Contains(s.Content, proxmox.ContentTemplates) || !s.Active || !s.Enabled {
 			continue
 		}
-		volumes, err := o.Client.StorageContent(ctx, node, s.Name, proxmox.ContentFilter{Content: "vztmpl"})
+		volumes, err := o.Client.StorageContent(ctx, node, s.Name, proxmox.ContentFilter{Content: proxmox.ContentTemplates})
 		if err != nil {
 			return fmt.Errorf("list templates on storage %s of node %s: %w", s.Name, node, err)
 		}

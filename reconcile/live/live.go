@@ -193,7 +193,7 @@ func (o *Observer) config(ctx context.Context, c *plan.Observed, raw bool) error
 // rawLines reads the lines for LXC itself, which only another view of the configuration shows. They are never nil
 // where there was no error.
 func (o *Observer) rawLines(ctx context.Context, ref proxmox.Ref) ([]proxmox.RawLine, error) {
-	c, err := o.Client.CurrentConfig(ctx, ref)
+	c, err := o.Client.LiveConfig(ctx, ref)
 	if err != nil {
 		return nil, err
 	}

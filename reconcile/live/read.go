@@ -89,7 +89,7 @@ func (f *Container) read(ctx context.Context, c *proxmox.Client) error {
 	if f.Config, err = c.Config(ctx, f.Ref); err != nil {
 		return fmt.Errorf("read configuration of %s: %w", f.Ref, err)
 	}
-	current, err := c.CurrentConfig(ctx, f.Ref)
+	current, err := c.LiveConfig(ctx, f.Ref)
 	if err != nil {
 		return fmt.Errorf("read configuration of %s: %w", f.Ref, err)
 	}

@@ -28,9 +28,9 @@ func read(t *testing.T, text string) *spec.State {
 // besides is a cluster of two nodes, of which all is known that lies beside the containers.
 func besides(edit func(*plan.Live)) *plan.Live {
 	storages := map[string]proxmox.Storage{
-		"local": {Name: "local", Content: []string{"vztmpl", "backup", "rootdir"}, Active: true, Enabled: true},
-		"nas":   {Name: "nas", Content: []string{"vztmpl", "backup"}, Active: true, Enabled: true, Shared: true},
-		"zfs":   {Name: "zfs", Content: []string{"rootdir"}, Active: true, Enabled: true},
+		"local": {Name: "local", Content: []proxmox.Content{"vztmpl", "backup", "rootdir"}, Active: true, Enabled: true},
+		"nas":   {Name: "nas", Content: []proxmox.Content{"vztmpl", "backup"}, Active: true, Enabled: true, Shared: true},
+		"zfs":   {Name: "zfs", Content: []proxmox.Content{"rootdir"}, Active: true, Enabled: true},
 	}
 	list := []proxmox.Appliance{
 		{File: "debian-13-standard_13.1-2_amd64.tar.zst", Package: "debian-13-standard"},
@@ -336,7 +336,7 @@ func TestJobs(t *testing.T) {
 			have := besides(func(l *plan.Live) {
 				l.Containers = web.Containers
 				l.Templates["pve1"]["local:vztmpl/a.tar.xz"] = true
-				l.Storages["pve1"]["local-btrfs"] = proxmox.Storage{Content: []string{"rootdir"}, Active: true, Enabled: true}
+				l.Storages["pve1"]["local-btrfs"] = proxmox.Storage{Content: []proxmox.Content{"rootdir"}, Active: true, Enabled: true}
 				if tt.have != nil {
 					tt.have(t, l)
 				}

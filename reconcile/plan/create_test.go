@@ -14,9 +14,9 @@ import (
 
 // nothing is a cluster without containers, with the storages and templates of the recorded node.
 func nothing() *plan.Live {
-	local := proxmox.Storage{Name: "local", Content: []string{"vztmpl", "rootdir"}, Active: true, Enabled: true}
-	btrfs := proxmox.Storage{Name: "local-btrfs", Content: []string{"rootdir"}, Active: true, Enabled: true}
-	isos := proxmox.Storage{Name: "isos", Content: []string{"iso"}, Active: true, Enabled: true}
+	local := proxmox.Storage{Name: "local", Content: []proxmox.Content{"vztmpl", "rootdir"}, Active: true, Enabled: true}
+	btrfs := proxmox.Storage{Name: "local-btrfs", Content: []proxmox.Content{"rootdir"}, Active: true, Enabled: true}
+	isos := proxmox.Storage{Name: "isos", Content: []proxmox.Content{"iso"}, Active: true, Enabled: true}
 	return &plan.Live{
 		Cluster: "pve1", Nodes: map[string]bool{"pve1": true, "pve2": false},
 		Containers: map[proxmox.VMID]*plan.Observed{},

@@ -167,7 +167,7 @@ func TestPreflight(t *testing.T) {
 
 func storagesWith(name, kind string, avail int64) map[string]map[string]proxmox.Storage {
 	return map[string]map[string]proxmox.Storage{"pve1": {name: {
-		Name: name, Type: kind, Content: []string{"rootdir"}, Active: true, Enabled: true, Total: 1 << 40, Avail: avail,
+		Name: name, Type: kind, Content: []proxmox.Content{"rootdir"}, Active: true, Enabled: true, Total: 1 << 40, Avail: avail,
 	}}}
 }
 

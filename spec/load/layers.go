@@ -275,7 +275,12 @@ func brokenBy(faults Faults) map[string]breach {
 func (a *assembly) follows(f spec.Fault, broken map[string]breach) bool {
 	return slices.ContainsFunc(append([]setting.Path{f.At}, f.With...), func(at setting.Path) bool {
 		if at[0] != spec.Containers.Path { // a template or backup job has one layer
-			return slices.ContainsFunc([]int{2, len(at)}, func(n int) bool { return broken[at[:n].String()] == lost })
+			for n := 2; n <= len(at); n++ {
+				if broken[at[:n].String()] == lost {
+					return true
+				}
+			}
+			return false
 		}
 		written := false
 		for _, y := range a.stacks[at[1]] {

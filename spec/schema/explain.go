@@ -72,18 +72,31 @@ func unknown(path string, root *Field) error {
 func (f *Field) facts() [][2]string {
 	out := [][2]string{{"type", f.Type}}
 	switch {
+	case f.Required && spec.LayerFields.Row(f.Name) == nil:
+		out = append(out, [2]string{"absent", "is an error"})
 	case f.Required:
 		out = append(out, [2]string{"absent", "is an error, unless a lower layer has it"})
 	case f.Default != "":
 		out = append(out, [2]string{"absent", f.Default})
 	}
 	if f.Setting {
-		out = append(out, [2]string{"change", f.Running + " (of a running container)"}, [2]string{"by", f.Lane}, [2]string{"Proxmox", f.PVE})
+		out = append(out, [2]string{"change", f.Running + " (of a running container)"}, [2]string{"by", by(f.Lane)}, [2]string{"Proxmox", f.PVE})
 	}
 	if f.Example != "" {
 		out = append(out, [2]string{"example", f.Name + ": " + f.Example})
 	}
 	return out
+}
+
+// by spells out who may make a change.
+func by(lane string) string {
+	switch lane {
+	case "token":
+		return "an API token"
+	case "root":
+		return "root@pam alone, no API token"
+	}
+	return lane
 }
 
 // list names the children with the first sentence about each.
@@ -100,15 +113,8 @@ func (f *Field) list(width int) string {
 	return b.String()
 }
 
-// Summary is the first sentence about the field; of a group, its fields.
+// Summary is the first sentence about the field.
 func (f *Field) Summary() string {
-	if f.Doc == "" {
-		var names []string
-		for _, c := range f.Children {
-			names = append(names, c.Name)
-		}
-		return strings.Join(names, ", ")
-	}
 	first, _, _ := strings.Cut(f.Doc, ". ")
 	return strings.TrimSuffix(first, ".")
 }

@@ -33,19 +33,19 @@ type Field struct {
 // Root is the document as a field without a name.
 func Root() *Field {
 	root := &Field{Type: "mapping", Doc: "A file of a spec. All files of a folder form one spec."}
-	root.add(spec.Document.Rows, nil)
+	root.add(spec.Document.Rows, spec.Document.Groups, nil)
 	return root
 }
 
 // add puts rows below a field, with a group for each name before a dot. owner is the setting that the rows
 // are parts of, or nil.
-func (f *Field) add(rows []setting.Row, owner setting.Row) {
+func (f *Field) add(rows []setting.Row, groups map[string]setting.Group, owner setting.Row) {
 	for _, row := range rows {
 		i := row.Info()
 		parent := f
 		elems := strings.Split(i.Path, ".")
-		for _, name := range elems[:len(elems)-1] {
-			parent = parent.group(name)
+		for n, name := range elems[:len(elems)-1] {
+			parent = parent.group(name, groups[strings.Join(elems[:n+1], ".")])
 		}
 		child := parent.child(elems[len(elems)-1])
 		if spec.IsLater(strings.Split(wildcards(child.Path), ".")) {
@@ -56,7 +56,7 @@ func (f *Field) add(rows []setting.Row, owner setting.Row) {
 		if setting.Container.Row(i.Path) != nil && f.layer() {
 			below = row
 		}
-		child.add(i.Rows, below)
+		child.add(i.Rows, i.Groups, below)
 		parent.Children = append(parent.Children, child)
 	}
 }
@@ -82,14 +82,14 @@ func (f *Field) child(name string) *Field {
 }
 
 // group returns the group of a name, made where it is new.
-func (f *Field) group(name string) *Field {
+func (f *Field) group(name string, about setting.Group) *Field {
 	for _, c := range f.Children {
 		if c.Name == name {
 			return c
 		}
 	}
 	g := f.child(name)
-	g.Type = "mapping"
+	g.Type, g.Doc, g.Example = "mapping", about.Doc, about.Example
 	f.Children = append(f.Children, g)
 	return g
 }
@@ -106,6 +106,9 @@ func (f *Field) describe(row, owner setting.Row) {
 	// Plans speak of yes and no; here stands what is to be written.
 	if w, ok := map[string]string{"yes": "true", "no": "false"}[f.Default]; ok {
 		f.Default = w
+	}
+	if amount, err := setting.ParseBytes(f.Default); err == nil {
+		f.Default = amount.Spec()
 	}
 	switch {
 	case owner != nil:

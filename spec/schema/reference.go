@@ -24,6 +24,7 @@ A stopped container takes every change at once, but for those that need a new co
 `)
 	section(&b, "The document", root.Children)
 	b.WriteString("`defaults` and `profiles` take the fields of a container, but for `id`, `use`, `adopt` and `hostname`.\n\n")
+	sections(&b, root.Find("cluster"))
 	containers := root.Find(spec.Containers.Path)
 	section(&b, "containers", containers.Children)
 	for _, f := range containers.Children {
@@ -67,9 +68,6 @@ func section(b *strings.Builder, title string, fields []*Field) {
 			cells = append(cells, f.Running, f.Lane)
 		}
 		doc := f.Doc
-		if doc == "" {
-			doc = "Group of " + f.Summary() + "."
-		}
 		if f.Example != "" {
 			doc += " Example: `" + f.Example + "`"
 		}

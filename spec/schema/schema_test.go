@@ -315,11 +315,11 @@ func TestReferenceNamesEveryField(t *testing.T) {
 func TestExplain(t *testing.T) {
 	tests := []struct{ path, want string }{
 		{"containers.network.vlan", `containers.network.vlan
-  VLAN tag.
+  VLAN that the interface is in. Absent: none.
 
   type      whole number, 1 to 4094
   change    link flap (of a running container)
-  by        token
+  by        an API token
   Proxmox   net[n]: tag
   example   vlan: 30
 `},
@@ -329,7 +329,7 @@ func TestExplain(t *testing.T) {
   type      true or false
   absent    false
   change    restart (of a running container)
-  by        root
+  by        root@pam alone, no API token
   Proxmox   features: keyctl
   example   keyctl: true
 `},
@@ -342,8 +342,10 @@ func TestExplain(t *testing.T) {
   example   owner: tend
 `},
 		{"containers.dns", `containers.dns
+  How names are looked up. Where both fields are absent, as the node does.
 
   type      mapping
+  example   dns: {servers: [192.168.1.1], search: home.lan}
 
   Fields:
     servers  DNS servers
@@ -355,7 +357,7 @@ func TestExplain(t *testing.T) {
   type      true or false
   absent    false
   change    restart (of a running container)
-  by        token
+  by        an API token
   Proxmox   mp[n]: ro
   example   readOnly: true
 `},
@@ -472,5 +474,27 @@ func TestRules(t *testing.T) {
 	}
 	if setting.Container.Row("mounts") == nil || root.Find("mounts").PVE != "mp[n]" {
 		t.Error("mounts are not mp[n]")
+	}
+}
+
+// TestEveryFieldIsExplained holds each field to what a stranger needs: a sentence that ends, a type, and numbers
+// as people write them.
+func TestEveryFieldIsExplained(t *testing.T) {
+	for _, f := range schema.Root().All() {
+		switch {
+		case !strings.HasSuffix(f.Doc, ".") || f.Type == "":
+			t.Errorf("%s is not explained: %q, type %q", f.Path, f.Doc, f.Type)
+		case strings.Contains(f.Type+f.Default, "e+"):
+			t.Errorf("%s has a number that nobody writes: %s, %s", f.Path, f.Type, f.Default)
+		case len(f.Children) > 0 && f.Example == "" && f.Path != "" && f.Path != "containers":
+			t.Errorf("%s is a group without an example", f.Path)
+		}
+	}
+	text, err := schema.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(text, []byte(`"description": ""`)) {
+		t.Error("the schema has an empty description")
 	}
 }

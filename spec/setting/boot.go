@@ -17,16 +17,16 @@ var (
 	}
 	Console = Key[bool]{
 		Path: "console.enabled", PVE: "console", Type: Boolean(), Default: new(true), Absent: new(true),
-		Label: "console", Doc: "Attach a console device (/dev/console).", OnEdit: afterStop[bool], Example: "true",
+		Label: "console", Doc: "Give the container a console device (/dev/console).", OnEdit: afterStop[bool], Example: "true",
 	}
 	ConsoleMode = Key[string]{
 		Path: "console.mode", PVE: "cmode", Type: Enum("tty", "console", "shell"), Default: new("tty"),
 		Absent: new("tty"), OnEdit: afterStop[string], Example: "tty",
-		Doc: "What the console shows: a login on a tty, /dev/console, or a shell without login.",
+		Doc: "What the console shows: a login on a tty (tty), /dev/console (console), or a shell without login (shell).",
 	}
 	TTYs = Key[int64]{
 		Path: "console.ttys", PVE: "tty", Type: Integer(0, 6), Default: new(int64(2)), Absent: new(int64(2)),
-		Label: "console ttys", Doc: "Number of ttys.", OnEdit: afterStop[int64], Example: "2",
+		Label: "console ttys", Doc: "Number of ttys (/dev/tty1 and on).", OnEdit: afterStop[int64], Example: "2",
 	}
 	Debug = Key[bool]{
 		Path: "debug", PVE: "debug", Type: Boolean(), Default: new(false), Absent: new(false),
@@ -40,7 +40,7 @@ var (
 	Env = Key[map[string]string]{
 		Path: "env", PVE: "env", OnEdit: afterStop[map[string]string], Example: `{TZ: "UTC"}`,
 		Type: Dictionary("text without control characters", "\x00", checkEnvName, printable),
-		Doc:  "Environment of the first process.", Absent: new(map[string]string(nil)),
+		Doc:  "Environment of the first process. Plans tell the names alone.", Absent: new(map[string]string(nil)),
 	}
 	HookScript = Key[string]{
 		Path: "hookScript", PVE: "hookscript", Example: `"local:snippets/hook.sh"`,
@@ -59,7 +59,7 @@ var (
 // Parts of startup.
 var (
 	startupOrder = Key[int64]{
-		Path: "order", PVE: "order", Type: Integer(0, 1<<31-1), Doc: "Rank; lower ones start first.", Example: "2",
+		Path: "order", PVE: "order", Type: Integer(0, 1<<31-1), Doc: "Rank. Lower ones start first, and stop last.", Example: "2",
 	}
 	startupUp = Key[time.Duration]{
 		Path: "up", PVE: "up", Type: Duration(), Doc: "How long to wait after this start before the next.", Example: "30s",

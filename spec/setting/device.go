@@ -3,16 +3,16 @@ package setting
 // Parts of a device.
 var (
 	DeviceMode = Key[string]{
-		Path: "mode", PVE: "mode", Type: Pattern("octal mode in quotes, as in \"0660\"", `0[0-7]{3}`), Example: `"0660"`,
-		Absent: new("0660"), Default: new("0660"), Doc: "Access mode of the device in the container.",
+		Path: "mode", PVE: "mode", Type: Pattern("octal mode in quotes, as in \"0660\"", `0[0-7]{3}`), Example: `"0600"`,
+		Absent: new("0660"), Default: new("0660"), Doc: "Access mode of the device in the container, in octal.",
 	}
 	DeviceUID = Key[int64]{
 		Path: "uid", PVE: "uid", Type: Integer(0, 1<<32-1), Absent: new(int64(0)), Default: new(int64(0)), Label: "user id",
-		Doc: "Owner in the container.", Example: "0",
+		Doc: "User id of the device's owner in the container.", Example: "1000",
 	}
 	DeviceGID = Key[int64]{
 		Path: "gid", PVE: "gid", Type: Integer(0, 1<<32-1), Absent: new(int64(0)), Default: new(int64(0)), Label: "group id",
-		Doc: "Group in the container.", Example: "104",
+		Doc: "Group id of the device in the container.", Example: "104",
 	}
 	DenyWrite = Key[bool]{
 		Path: "denyWrite", PVE: "deny-write", Type: Boolean(), Absent: new(false), Default: new(false),

@@ -6,8 +6,10 @@ import "fmt"
 // on Proxmox's side.
 func Mapping(name Type[string], o Object) Type[Members] {
 	fam := Family{Identity: Key[string]{Type: name, Doc: name.Name}, Member: o}
+	schema := fam.Schema()
+	delete(schema, "description") // the key has one
 	return Type[Members]{
-		Name: "mapping from " + name.Name,
+		Name: "mapping from the " + name.Name,
 		Decode: func(in any, at Path, report Report) (Members, bool) {
 			m, ok := in.(map[string]any)
 			if !ok {
@@ -19,7 +21,8 @@ func Mapping(name Type[string], o Object) Type[Members] {
 		Encode: func(m Members) any { return fam.EncodeSpec(m) },
 		Text:   func(m Members) string { return fmt.Sprint(len(m)) },
 		Equal:  func(a, b Members) bool { return fam.Equal(a, b) },
-		Schema: fam.Schema(),
+		Schema: schema,
 		Rows:   o.Rows,
+		Groups: o.Groups,
 	}
 }

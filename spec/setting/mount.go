@@ -14,19 +14,19 @@ import (
 // Parts of a mount and of the root file system.
 var (
 	Storage = Key[string]{
-		Path: "storage", Type: Pattern("name of a storage", `[A-Za-z][-\w.]*[A-Za-z0-9]`), Virtual: true, Keep: true,
-		Doc: "Storage on which the volume lies. A new volume is made there.", Example: "local-zfs",
+		Path: "storage", Type: StorageName(), Virtual: true, Keep: true,
+		Doc: "Storage on which the volume lies. A new volume is made there, and an existing one moved there.", Example: "local-zfs",
 		Running: "restart: Proxmox moves volumes of stopped containers only",
 	}
 	Size = Key[Bytes]{
 		// Proxmox makes a directory of 0, and gives it back as 0T (pve-container LXC.pm, alloc_disk).
 		Path: "size", PVE: "size", Type: Amount(0, MiB, diskSize{}), Keep: true, Example: "64GiB",
-		Doc: "Size of the volume. It can grow, never shrink. 0MiB is a directory without a limit, where the storage has such. Absent: as it is.",
+		Doc: "Size of the volume. It can grow and never shrink. 0MiB is a directory without a limit, on storages that have such.",
 	}
 	Volume = Key[string]{
 		Path: "volume", PVE: "volume", Keep: true, Example: "local-zfs:subvol-120-disk-1",
 		Type: Text("volume of a storage, as in local-zfs:subvol-120-disk-1", checkVolume),
-		Doc:  "An existing volume to mount, in place of a new one. Absent: the one that was made is kept.",
+		Doc:  "Existing volume to mount, in place of a new one. Absent: the one that was made is kept.",
 	}
 	HostPath = Key[string]{
 		Path: "hostPath", Type: Text("absolute path", checkPath), Virtual: true, Label: "host path", Example: "/srv/media",
@@ -54,7 +54,7 @@ var (
 	}
 	IDMap = Key[string]{
 		Path: "idmap", PVE: "idmap", Label: "id map", Example: `"u:0:100000:65536;g:0:100000:65536"`,
-		Type: Pattern("passthrough, or mappings u:container:disk:length joined by ;",
+		Type: Pattern("id map: passthrough, or u:container:disk:length for users and g:… for groups, joined by ;",
 			`passthrough|[ug]:\d+:\d+:\d+(;[ug]:\d+:\d+:\d+)*`),
 		Doc: "How user and group ids of the volume appear in the container.",
 	}
@@ -72,7 +72,7 @@ var (
 	}
 	Quota = Key[bool]{
 		Path: "quota", PVE: "quota", Type: Boolean(), Default: new(false), Absent: new(false), Example: "false",
-		Doc: "Enable user quotas; only privileged containers can start with them.",
+		Doc: "Enable user quotas. Only privileged containers can start with them.",
 	}
 	Replicate = Key[bool]{
 		Path: "replicate", PVE: "replicate", Type: Boolean(), Default: new(true), Absent: new(true), Example: "true",
@@ -115,6 +115,11 @@ var mountObject = Object{
 		Storage, Size, Volume, HostPath, HostMount, HostMountPath, ReadOnly, Backup, ACL, IDMap, KeepAttrs,
 		MountOptions, Quota, Replicate, Shared, OnRemove,
 	},
+}
+
+// StorageName is the name of a storage (pve-storage; pve-common JSONSchema.pm, parse_storage_id).
+func StorageName() Type[string] {
+	return Pattern("name of a storage (a letter, then letters, digits, - _ .)", `[A-Za-z][-\w.]*[A-Za-z0-9]`)
 }
 
 // Mounts is mp0 to mp255.

@@ -9,24 +9,24 @@ import (
 // Parts of a network interface.
 var (
 	Bridge = Key[string]{
-		Path: "bridge", PVE: "bridge", Type: Pattern("name of a bridge", `[-_.\w]+`), Example: "vmbr0",
+		Path: "bridge", PVE: "bridge", Type: Pattern("name of a bridge (letters, digits, - _ .)", `[-_.\w]+`), Example: "vmbr0",
 		Doc: "Bridge or virtual network of the node that the interface is plugged into.",
 	}
 	IPv4 = Key[string]{
 		Path: "ipv4", PVE: "ip", Type: address("IPv4", "dhcp", "manual"), Label: "IPv4", Example: "192.168.1.20/24",
-		Doc: "IPv4 address with its prefix length, or dhcp, or manual.",
+		Doc: "IPv4 address with its prefix length; or dhcp; or manual, which leaves it to the guest.",
 	}
 	Gateway4 = Key[string]{
 		Path: "gateway4", PVE: "gw", Type: host("IPv4"), Label: "IPv4 gateway", Example: "192.168.1.1",
-		Doc: "IPv4 gateway.",
+		Doc: "Router for IPv4, in the subnet of the address.",
 	}
 	IPv6 = Key[string]{
 		Path: "ipv6", PVE: "ip6", Type: address("IPv6", "auto", "dhcp", "manual"), Label: "IPv6", Example: "fd00::20/64",
-		Doc: "IPv6 address with its prefix length, or auto (SLAAC), dhcp or manual.",
+		Doc: "IPv6 address with its prefix length; or auto (SLAAC), dhcp; or manual, which leaves it to the guest.",
 	}
 	Gateway6 = Key[string]{
 		Path: "gateway6", PVE: "gw6", Type: host("IPv6"), Label: "IPv6 gateway", Example: "fd00::1",
-		Doc: "IPv6 gateway.",
+		Doc: "Router for IPv6, in the subnet of the address or link-local.",
 	}
 	MAC = Key[string]{
 		Path: "mac", PVE: "hwaddr", Label: "MAC address", Keep: true, Example: "BC:24:11:00:01:20",
@@ -34,40 +34,40 @@ var (
 		Doc:  "MAC address. Absent: the one that Proxmox generated is kept.",
 	}
 	VLAN = Key[int64]{
-		Path: "vlan", PVE: "tag", Type: Integer(1, 4094), Label: "VLAN", Doc: "VLAN tag.", Example: "30",
+		Path: "vlan", PVE: "tag", Type: Integer(1, 4094), Label: "VLAN", Doc: "VLAN that the interface is in. Absent: none.", Example: "30",
 	}
 	Trunks = Key[[]string]{
 		Path: "trunks", PVE: "trunks", Label: "VLAN trunks", Example: `["10", "20"]`,
 		Type:   Unordered(List("VLAN number in quotes", semicolons, ";", checkVLAN)),
 		Absent: new([]string(nil)),
-		Doc:    "VLANs passed through, with their tags.",
+		Doc:    "VLANs that the guest sees with their tags.",
 	}
 	Firewall = Key[bool]{
 		Path: "firewall", PVE: "firewall", Type: Boolean(), Default: new(false), Absent: new(false),
-		Doc: "Apply the node's firewall rules to the interface.", Example: "true",
+		Doc: "Let Proxmox's firewall filter the interface.", Example: "true",
 	}
 	LinkDown = Key[bool]{
 		Path: "linkDown", PVE: "link_down", Type: Boolean(), Default: new(false), Absent: new(false),
 		Doc: "Leave the interface unplugged.", Example: "false",
 	}
 	MTU = Key[int64]{
-		Path: "mtu", PVE: "mtu", Type: Integer(64, 65535), Label: "MTU", Doc: "Maximum packet size; at most the bridge's.",
+		Path: "mtu", PVE: "mtu", Type: Integer(64, 65535), Label: "MTU", Doc: "Largest packet, in bytes; at most the bridge's.",
 		Example: "1400",
 	}
 	Rate = Key[float64]{
-		Path: "rate", PVE: "rate", Type: Number(0, 1e6, " MB/s"), Doc: "Limit of the rate, in MB/s.", Example: "12.5",
+		Path: "rate", PVE: "rate", Type: Number(0, 1e6, " MB/s"), Doc: "Limit of the traffic in each direction, in MB/s (1 MB is 1048576 bytes, to Proxmox).", Example: "12.5",
 	}
 	HostManaged = Key[bool]{
 		Path: "hostManaged", PVE: "host-managed", Type: Boolean(), Default: new(false), Absent: new(false),
-		Doc: "Let the node configure the interface's addresses, for guests that cannot.", Example: "false",
+		Doc: "Let the node configure the interface's addresses, for guests that cannot, such as those from OCI images.", Example: "false",
 	}
 	// veth is always printed by Proxmox and can be nothing else.
 	linkType = Key[string]{
 		Path: "type", PVE: "type", Type: Enum("veth"), Keep: true, Default: new("veth"), Absent: new("veth"),
-		Doc: "Type of the interface; Proxmox has no other.", Example: "veth",
+		Doc: "Type of the interface. Proxmox has no other.", Example: "veth", Running: "there is no other value",
 	}
 	InterfaceName = Key[string]{
-		Path: "name", PVE: "name", Type: Pattern("name of an interface", `[-_.\w]{1,15}`), Required: true,
+		Path: "name", PVE: "name", Type: Pattern("name of an interface (letters, digits, - _ ., at most 15)", `[-_.\w]{1,15}`), Required: true,
 		Doc: "interface's name",
 	}
 )

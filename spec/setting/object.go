@@ -24,11 +24,16 @@ type Object struct {
 	FromWire, ToWire func(Record) Record
 	// Settle puts a merged record right where parts depend on each other; nil where none do.
 	Settle func(spec, merged Record) Record
+	// Groups explain the mappings that rows with dotted paths form, by their path: "dns".
+	Groups map[string]Group
 	// Elsewhere are names that authors look for here and that belong elsewhere, with what to write.
 	Elsewhere map[string]string
 	// Summary is a record in one line, for plans; nil joins the parts.
 	Summary func(Record) string
 }
+
+// A Group is what people read about a mapping that is only there to hold rows together.
+type Group struct{ Doc, Example string }
 
 // Row returns the row with a path, or nil.
 func (o Object) Row(path string) Row {
@@ -276,10 +281,13 @@ func (o Object) Schema() Schema {
 	for _, row := range o.Rows {
 		i := row.Info()
 		at, elems := root, strings.Split(i.Path, ".")
-		for _, e := range elems[:len(elems)-1] {
+		for n, e := range elems[:len(elems)-1] {
 			props := at["properties"].(Schema)
 			if props[e] == nil {
-				props[e] = Schema{"type": "object", "additionalProperties": false, "properties": Schema{}}
+				props[e] = Schema{
+					"type": "object", "additionalProperties": false, "properties": Schema{},
+					"description": o.Groups[strings.Join(elems[:n+1], ".")].Doc,
+				}
 			}
 			at = props[e].(Schema)
 		}
@@ -304,6 +312,7 @@ func (o Object) Type() Type[Record] {
 		Equal:  o.Equal,
 		Schema: o.Schema(),
 		Rows:   o.Rows,
+		Groups: o.Groups,
 		Merge: func(spec, have *Record, f Facts) (Record, bool) {
 			var s, h Record
 			if spec != nil {

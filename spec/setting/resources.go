@@ -6,7 +6,7 @@ import "strings"
 var (
 	Cores = Key[int64]{
 		Path: "cores", PVE: "cores", Type: Integer(1, 8192), Example: "4",
-		Doc:     "Number of CPU cores that the container sees. Absent: all cores of the node.",
+		Doc:     "Number of CPU cores that the container sees. Absent: all of the node's.",
 		Running: "online; the node moves the container to other cores within seconds",
 	}
 	CPULimit = Key[float64]{
@@ -23,12 +23,12 @@ var (
 	}
 	Memory = Key[Bytes]{
 		Path: "memory", PVE: "memory", Type: Amount(16*MiB, MiB, inMiB{}), Example: "4GiB",
-		Doc:     "Memory, at least 16MiB. The node's kernel may refuse to shrink it below what is in use.",
+		Doc:     "Memory, 16MiB or more. The node's kernel may refuse to shrink it below what is in use.",
 		Default: new(512 * MiB), Absent: new(512 * MiB), Fixed: true,
 	}
 	Swap = Key[Bytes]{
 		Path: "swap", PVE: "swap", Type: Amount(0, MiB, inMiB{}), Example: "512MiB",
-		Doc: "Swap.",
+		Doc: "Swap space beside the memory. 0MiB is none.",
 		// Create writes 512 where none is given, but a configuration without the key has no swap
 		// (pve-container API2/LXC.pm create_vm, LXC.pm vmstatus).
 		Default: new(512 * MiB), Absent: new(Bytes(0)),
@@ -61,8 +61,8 @@ var (
 	Tags = Key[[]string]{
 		Path: "tags", PVE: "tags", Example: "[media, docker]",
 		Type: Unordered(List("tag (letters, digits, _ - + .)", Words, ";", checkTag)),
-		Doc: "Tags. Proxmox sorts and lower-cases them, as the datacenter's tag style says. The owner's tag is " +
-			"added by tend.",
+		Doc: "Tags. Proxmox sorts and lower-cases them unless the datacenter's tag style says otherwise; tend adds the " +
+			"owner's tag.",
 		Absent: new([]string(nil)),
 		Normal: normalTags,
 	}

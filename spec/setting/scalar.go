@@ -108,7 +108,7 @@ func Integer(lowest, highest int64) Type[int64] {
 
 // Number is a decimal fraction within limits; unit is appended in plans.
 func Number(lowest, highest float64, unit string) Type[float64] {
-	limits := fmt.Sprintf("%v to %v%s", lowest, highest, unit)
+	limits := property.Number{}.Format(lowest) + " to " + property.Number{}.Format(highest) + unit
 	t := scalar("number, "+limits, func(in any) (float64, error) {
 		n, ok := in.(json.Number)
 		if !ok {
@@ -152,12 +152,19 @@ func Pattern(name, expr string) Type[string] {
 	re := regexp.MustCompile(`^(?:` + expr + `)$`)
 	t := Text(name, func(s string) error {
 		if !re.MatchString(s) {
-			return errors.New("is not a valid value: write a " + name)
+			return errors.New("is not a valid value: write " + article(name) + " " + name)
 		}
 		return nil
 	})
 	t.Schema = Schema{"type": "string", "pattern": re.String()}
 	return t
+}
+
+func article(noun string) string {
+	if strings.ContainsAny(noun[:1], "aeio") {
+		return "an"
+	}
+	return "a"
 }
 
 // Enum is one of some words.

@@ -131,6 +131,7 @@ type Info struct {
 	Create   bool // sent at create only
 	Virtual  bool // stands for a part of another key
 	Rows     []Row
+	Groups   map[string]Group
 	Running  string // what a change of a running container costs, in words
 	Lane     string // who may change it, in words
 }

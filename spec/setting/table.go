@@ -4,6 +4,13 @@ package setting
 // them.
 var Container = Object{
 	Name: "container",
+	Groups: map[string]Group{
+		"dns": {
+			Doc:     "How names are looked up. Where both fields are absent, as the node does.",
+			Example: "{servers: [192.168.1.1], search: home.lan}",
+		},
+		"console": {Doc: "What Proxmox's console of the container is connected to.", Example: "{mode: shell}"},
+	},
 	Rows: []Row{
 		Hostname, Description, Tags,
 		Cores, CPULimit, CPUUnits, Memory, Swap,

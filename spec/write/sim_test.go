@@ -61,7 +61,7 @@ func found(t *testing.T, c *proxmox.Client) []write.Source {
 		if s.Config, err = c.Config(t.Context(), s.Ref); err != nil {
 			t.Fatal(err)
 		}
-		current, err := c.CurrentConfig(t.Context(), s.Ref)
+		current, err := c.LiveConfig(t.Context(), s.Ref)
 		if err != nil {
 			t.Fatal(err)
 		}

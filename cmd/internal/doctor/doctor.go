@@ -165,7 +165,7 @@ func (d *Doctor) storages(ctx context.Context, node string) {
 	slices.SortFunc(list, func(a, b proxmox.Storage) int { return strings.Compare(a.Name, b.Name) })
 	takes := 0
 	for _, s := range list {
-		if !slices.Contains(s.Content, "rootdir") {
+		if !slices.Contains(s.Content, proxmox.ContentRootDir) {
 			continue
 		}
 		takes++

@@ -67,7 +67,7 @@ func (t TaskTest) cycle(ctx context.Context, ref proxmox.Ref) (done []string, er
 	if err != nil {
 		return nil, fmt.Errorf("read container %d: %w", ref.ID, err)
 	}
-	ok, err := t.Client.HasFeature(ctx, ref, "snapshot")
+	ok, err := t.Client.HasFeature(ctx, ref, proxmox.FeatureSnapshot)
 	if err != nil {
 		return nil, fmt.Errorf("read container %d: %w", ref.ID, err)
 	}
@@ -171,13 +171,13 @@ func (t TaskTest) material(ctx context.Context, node string) (storage, template 
 			continue
 		}
 		snapshots := slices.Contains([]string{"zfspool", "lvmthin", "btrfs", "rbd"}, s.Type)
-		if slices.Contains(s.Content, "rootdir") && snapshots && storage == "" {
+		if slices.Contains(s.Content, proxmox.ContentRootDir) && snapshots && storage == "" {
 			storage = s.Name
 		}
-		if !slices.Contains(s.Content, "vztmpl") {
+		if !slices.Contains(s.Content, proxmox.ContentTemplates) {
 			continue
 		}
-		volumes, err := t.Client.StorageContent(ctx, node, s.Name, proxmox.ContentFilter{Content: "vztmpl"})
+		volumes, err := t.Client.StorageContent(ctx, node, s.Name, proxmox.ContentFilter{Content: proxmox.ContentTemplates})
 		if err != nil {
 			return "", "", fmt.Errorf("list templates on storage %s: %w", s.Name, err)
 		}

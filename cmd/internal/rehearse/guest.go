@@ -16,7 +16,7 @@ import (
 // guests copies containers: those that the spec declares, that carry the owner's tag or that are cloned, with all
 // of their configuration; others as what occupies a VMID.
 func (c *copier) guests(ctx context.Context) error {
-	inventory, err := c.client.Resources(ctx, "vm")
+	inventory, err := c.client.Resources(ctx, proxmox.KindGuests)
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (c *copier) container(ctx context.Context, node string, s proxmox.Container
 
 // config puts the config file of a container together.
 func (c *copier) config(ctx context.Context, ref proxmox.Ref) (string, error) {
-	now, err := c.client.CurrentConfig(ctx, ref)
+	now, err := c.client.LiveConfig(ctx, ref)
 	if err != nil {
 		return "", err
 	}

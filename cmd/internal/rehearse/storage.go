@@ -62,7 +62,11 @@ func (c *copier) storage(node string, s proxmox.Storage, cfg proxmox.StorageConf
 	if known == nil {
 		known = &sim.Storage{
 			Type: s.Type, Path: cfg.Path, Pool: cfg.Pool, VGName: cfg.VGName, Thin: cfg.ThinPool, Shared: s.Shared, Disable: cfg.Disabled,
-			Content: slices.DeleteFunc(slices.Clone(s.Content), func(k string) bool { return !slices.Contains(contents, k) }),
+		}
+		for _, k := range s.Content {
+			if slices.Contains(contents, string(k)) {
+				known.Content = append(known.Content, string(k))
+			}
 		}
 		c.State.Storages[s.Name] = known
 	}
