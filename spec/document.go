@@ -33,7 +33,7 @@ var (
 		Type: setting.Pattern("name of a template of the spec, or a volume as local:vztmpl/caddy_2.tar", `[^:\s]+:vztmpl/\S+|`+aliasExpr),
 		Doc: "OCI image that the container is made from: a volume, or the name of a template of the spec. What the image " +
 			"overwrites (entrypoint, env, console.mode) is put right before the first start, where the spec speaks of it, " +
-			"and else kept.",
+			"and else kept. Interfaces are managed by the node (hostManaged), unless the spec says otherwise.",
 	}
 	FromBackup = setting.Key[string]{
 		Path: "from.backup.volume", Example: `"local:backup/vzdump-lxc-120-2026_11_01-02_30_00.tar.zst"`, Label: "backup",

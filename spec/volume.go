@@ -22,8 +22,15 @@ func (v *validation) volumes(c *Container) {
 	mounts, _ := c.Settings[setting.Mounts.Path].(setting.Members)
 	v.room(c, setting.Mounts, len(mounts))
 	v.mountPaths(c, mounts)
+	mounted := map[string]setting.Path{setting.Volume.Or(root, ""): at}
 	for _, id := range slices.Sorted(maps.Keys(mounts)) {
-		v.mount(c, pathOf(c, setting.Mounts).Join(id), mounts[id])
+		at := pathOf(c, setting.Mounts).Join(id)
+		v.mount(c, at, mounts[id])
+		volume, named := setting.Volume.Get(mounts[id])
+		if other, twice := mounted[volume]; named && twice {
+			v.fault(at.Join(setting.Volume.Path), []setting.Path{other}, "%s is mounted twice: write it for one path", volume)
+		}
+		mounted[volume] = at
 	}
 }
 

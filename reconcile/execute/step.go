@@ -24,6 +24,9 @@ func (l *lane) step(ctx context.Context, index int, s plan.Step, begin time.Time
 		case status == Done:
 			l.known.ours(s.Op)
 			l.recorded(ctx, rec.End(journal.Done))
+			if op, ok := s.Op.(plan.Resize); ok && err != nil {
+				return l.tellSize(ctx, index, op, begin)
+			}
 			return Done, nil
 		case status == Unknown || isWait(err):
 			l.known.ours(s.Op)

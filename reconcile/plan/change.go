@@ -17,7 +17,7 @@ func (c *computation) change(w *spec.Container, have *Observed) {
 		Unprivileged: setting.Unprivileged.Or(have.Current.Record, false),
 		TagStyle:     c.have.TagStyle,
 	}
-	edits := diff(withImageNetwork(w, c.settings(w), have), have, facts, c.ignored(w, have))
+	edits := diff(withImageNetwork(w, c.settings(w)), have, facts, c.ignored(w, have))
 	if c.recreate(w, have, edits) {
 		return
 	}

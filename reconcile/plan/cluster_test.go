@@ -432,7 +432,7 @@ template d on pve1: blocked: download: the token lacks Datastore.AllocateTemplat
 			web := observe(t, false, proxmox.Config{Current: webValues()})
 			have := besides(func(l *plan.Live) {
 				l.Containers = web.Containers
-				l.Storages["pve1"]["local-btrfs"] = proxmox.Storage{Content: []string{"rootdir"}, Active: true, Enabled: true}
+				l.Storages["pve1"]["local-btrfs"] = proxmox.Storage{Content: []proxmox.Content{"rootdir"}, Active: true, Enabled: true}
 				delete(l.Permissions["/"], privilege)
 			})
 			if got := plan.Compute(read(t, text), have, plan.Policy{}).String(); !strings.Contains(got, want) {

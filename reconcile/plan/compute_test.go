@@ -195,14 +195,14 @@ func TestChange(t *testing.T) {
 0 in sync
 `,
 	}, {
-		name: "a volume grows online, after its options are set with the old size",
+		name: "a volume grows online, before its options are set with the new size",
 		want: `"mounts": {"/b": {"storage": "local", "size": "3GiB", "backup": true}}`,
 		have: []string{"mp1", "local:101/vm-101-disk-1.raw,mp=/b,size=2G"}, stopped: true,
 		plan: `101 web: change on pve1 · online
   ~ mount /b backup no → yes · online
   ~ mount /b size 2 GiB → 3 GiB · online
-  1. set mp1="local:101/vm-101-disk-1.raw,mp=/b,backup=1,size=2G"
-  2. grow mp1 to 3 GiB
+  1. grow mp1 to 3 GiB
+  2. set mp1="local:101/vm-101-disk-1.raw,mp=/b,backup=1,size=3G"
 0 in sync
 `,
 	}, {

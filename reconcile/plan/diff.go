@@ -3,6 +3,7 @@ package plan
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/spec/setting"
@@ -210,6 +211,8 @@ func at(l setting.Live, fam *setting.Family, slot string) (id string, r *setting
 func (d *differ) member(fam *setting.Family, slot, id string, spec setting.Record) {
 	curID, cur := at(d.have.Current, fam, slot)
 	nextID, next := at(d.have.Next, fam, slot)
+	// Another of the same identity is there, or will be: this one is told apart by its slot, and not renamed.
+	curID, nextID = strings.TrimSuffix(curID, " ("+slot+")"), strings.TrimSuffix(nextID, " ("+slot+")")
 	base := named{nextID, next}
 	if next == nil || fam == setting.Mounts && cur != nil && strayed(spec, *cur, *next) {
 		base = named{curID, cur}
@@ -334,7 +337,11 @@ func (d *differ) removeMember(fam *setting.Family, slot string) {
 		e.kind = editNet
 	}
 	if v, ok := setting.Volume.Get(*cur); ok && fam == setting.Mounts && d.destroy[id] && e.kind != editRevert {
-		e.frees, e.change.Note = v, "volume "+v+" is destroyed with its data"
+		if d.twice(id) {
+			e.change.Note = "volume " + v + " is kept as unused: there is another mount " + id + ", and which of them is meant is not clear"
+		} else {
+			e.frees, e.change.Note = v, "volume "+v+" is destroyed with its data"
+		}
 	}
 	d.add(e)
 }

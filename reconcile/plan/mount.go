@@ -20,6 +20,18 @@ func (d *differ) kept(want setting.Members) setting.Members {
 	return out
 }
 
+// twice reports whether there is another mount with a path, or will be.
+func (d *differ) twice(id string) bool {
+	for _, l := range []setting.Live{d.have.Current, d.have.Next} {
+		for other := range mountsOf(l.Record) {
+			if strings.HasPrefix(other, id+" (") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // freeIndex finds the index of a new member. Proxmox mounts mp0 to mp255 in this order, so a mount comes
 // after the mounts above it and before those below it, which it would hide otherwise. why is what stands in
 // the way.

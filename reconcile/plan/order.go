@@ -42,7 +42,42 @@ func sorted(edits []edit, have *Observed) sorting {
 			s.plain = append(s.plain, e)
 		}
 	}
+	s.volumes = grown(s.volumes, s.grows, have)
 	return s
+}
+
+// grown are the settings of mounts with the sizes that they have when these are set. What is pending for the root
+// file system names its size too, and Proxmox takes that over as it stands when the container stops: it is set anew
+// (pve-container LXC/Config.pm, vmconfig_apply_pending).
+func grown(volumes, grows []edit, have *Observed) []edit {
+	for _, g := range grows {
+		found := false
+		for i, e := range volumes {
+			if e.key == g.key {
+				found = true
+				volumes[i].value = withTextSize(e, g.size)
+			}
+		}
+		pending, ok := have.Next.Record[setting.RootFS.Path].(setting.Record)
+		if !found && ok && g.key == setting.RootFS.PVE && have.Config.Pending[g.key] != "" {
+			text := setting.RootFS.FormatWire(withSize(pending, setting.Record{setting.Size.Path: g.size}))
+			volumes = append(volumes, edit{change: g.change, kind: editSet, key: g.key, value: text})
+		}
+	}
+	return volumes
+}
+
+// withTextSize is the value of an edit of a mount with another size.
+func withTextSize(e edit, size setting.Bytes) string {
+	r, ok := e.change.New.(setting.Record)
+	if e.kind != editSet || !ok {
+		return e.value
+	}
+	r = withSize(r, setting.Record{setting.Size.Path: size})
+	if e.key == setting.RootFS.PVE {
+		return setting.RootFS.FormatWire(r)
+	}
+	return setting.Mounts.FormatMember(e.change.Identity, r)
 }
 
 func isVolumeKey(key string) bool {
@@ -67,10 +102,10 @@ func (s sorting) steps(f setting.Facts, restart, start bool) []Step {
 		last = configStep(s.protection)
 	}
 	out = append(out, configStep(s.plain)...)
-	out = append(out, volumeSteps(s.volumes)...)
-	for _, e := range s.grows {
+	for _, e := range s.grows { // before the settings, which name the size
 		out = append(out, stepOf(Resize{Disk: e.key, Size: e.size}, e))
 	}
+	out = append(out, volumeSteps(s.volumes)...)
 	if len(s.frees) == 0 {
 		out, last = append(out, last...), nil
 	}

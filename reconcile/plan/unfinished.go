@@ -81,19 +81,17 @@ func keptOfImage(w *spec.Container) []string {
 	return out
 }
 
-// withImageNetwork is the wanted record where interfaces of a container of an image are managed by the node as
-// they are, unless the spec says how: Proxmox has it manage them at create, since images hold no DHCP client.
-func withImageNetwork(w *spec.Container, want setting.Record, have *Observed) setting.Record {
+// withImageNetwork is the wanted record with interfaces that the node manages, where the spec does not say how:
+// Proxmox makes them so for an image, which holds no DHCP client. The node cannot do SLAAC for a guest.
+func withImageNetwork(w *spec.Container, want setting.Record) setting.Record {
 	members, ok := want[setting.Network.Path].(setting.Members)
 	if w.From.Image == "" || !ok {
 		return want
 	}
-	live, _ := have.Next.Record[setting.Network.Path].(setting.Members)
 	out := setting.Members{}
 	for id, r := range members {
-		managed, isManaged := setting.HostManaged.Get(live[id])
-		if _, written := setting.HostManaged.Get(r); !written && isManaged {
-			r = setting.Overlay(r, setting.Record{setting.HostManaged.Path: managed})
+		if _, written := setting.HostManaged.Get(r); !written && setting.IPv6.Or(r, "") != "auto" {
+			r = setting.Overlay(r, setting.Record{setting.HostManaged.Path: true})
 		}
 		out[id] = r
 	}

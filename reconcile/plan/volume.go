@@ -51,7 +51,7 @@ func (d *differ) mount(slot, id string, v mountViews, want setting.Record) {
 		d.add(e)
 	}
 	have := sized(cur.r, base)
-	if size, ok := setting.Size.Get(want); ok && size != setting.Size.Or(have, size) {
+	if size, ok := setting.Size.Get(want); ok && size != setting.Size.Or(have, size) && !d.toldLater(slot, next.r, size) {
 		d.grow(fam.Change(id, &have, new(withSize(have, want)), index, d.facts), slot, size)
 	}
 }
@@ -123,9 +123,15 @@ func (d *differ) volume(row setting.Row, slot string, current, next, want any) {
 		}
 		d.add(e)
 	}
-	if size, ok := setting.Size.Get(w); ok && size != setting.Size.Or(have, size) {
+	if size, ok := setting.Size.Get(w); ok && size != setting.Size.Or(have, size) && !d.toldLater(slot, &pending, size) {
 		d.grow(scalarChange(row, have, withSize(have, w), d.facts), slot, size)
 	}
+}
+
+// toldLater reports whether what is pending says the size already: the volume has it, and the configuration, which
+// lagged behind, will say so when the container has stopped.
+func (d *differ) toldLater(slot string, next *setting.Record, size setting.Bytes) bool {
+	return d.have.pending(slot) && next != nil && setting.Size.Or(*next, 0) == size
 }
 
 func (d *differ) grow(ch setting.Change, slot string, size setting.Bytes) {
