@@ -39,7 +39,9 @@ func needs() []need {
 		{"VM.Clone", "/vms", "to make containers as clones", Note},
 		{"VM.Backup", "/vms", "to recreate containers (lifecycle.recreate), and to restore backups of others", Note},
 		{"VM.Migrate", "/vms", "to move containers to another node", Note},
-		{"Sys.Modify", "/", "to create privileged containers", Note},
+		{"Datastore.AllocateTemplate", "/storage", "to download templates and pull images", Note},
+		{"Sys.AccessNetwork", "/nodes", "to download templates from a URL and to pull images", Note},
+		{"Sys.Modify", "/", "to create privileged containers, and to keep backup jobs", Note},
 	}
 }
 
