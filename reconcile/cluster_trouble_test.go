@@ -72,7 +72,8 @@ func TestClusterTrouble(t *testing.T) {
 			func(st *sim.State) {
 				st.Roles["FelhomAgent"] = slices.DeleteFunc(st.Roles["FelhomAgent"], func(p string) bool { return p == "Sys.Modify" })
 			},
-			[]string{"201 created", "backup job w blocked"}, "the token lacks Sys.Modify on /",
+			[]string{"201 created", "backup job w blocked"},
+			"the token lacks Sys.Modify on /",
 		},
 		{
 			"jobs that may not be seen", "containers: {a: {id: 201, from: {template: \"" + template + "\"}}}\nbackupJobs: {w: {schedule: daily, storage: local, select: {all: true}}}",

@@ -249,6 +249,15 @@ func (c *computation) cannotPlace(w *spec.Container) (why string, ways []string)
 	if _, ok := setting.Storage.Get(root); !ok {
 		return "the spec does not say on which storage its root file system shall lie", []string{"write rootfs: {storage: …, size: …}"}
 	}
+	mounts := mountsOf(w.Settings)
+	for _, id := range slices.Sorted(maps.Keys(mounts)) {
+		removed, _ := setting.Removal(mounts[id])
+		_, onStorage := setting.Storage.Get(mounts[id])
+		_, isVolume := setting.Volume.Get(mounts[id])
+		if !removed && !onStorage && !isVolume && setting.HostPath.Or(mounts[id], "") == "" {
+			return "the spec does not say what mount " + id + " shows", []string{"write storage and size for it, or volume, or hostPath"}
+		}
+	}
 	need := map[string]bool{}
 	for _, r := range append([]setting.Record{root}, slices.Collect(maps.Values(mountsOf(w.Settings)))...) {
 		if s, ok := setting.Storage.Get(r); ok {
@@ -317,6 +326,9 @@ func createValues(want setting.Record, f setting.Facts) (proxmox.Values, []setti
 		i := row.Info()
 		if fam, ok := row.(*setting.Family); ok {
 			members, _ := want[i.Path].(setting.Members)
+			if fam == setting.Mounts {
+				members = mounted(members)
+			}
 			for n, id := range slices.Sorted(maps.Keys(members)) {
 				r := fam.Member.Merge(members[id], nil, f)
 				values[fam.Key(n)] = fam.FormatMember(id, r)
@@ -339,4 +351,15 @@ func createValues(want setting.Record, f setting.Facts) (proxmox.Values, []setti
 		}
 	}
 	return values, changes
+}
+
+// mounted are the mounts of a spec without those that only say that they shall go.
+func mounted(all setting.Members) setting.Members {
+	out := setting.Members{}
+	for id, r := range all {
+		if removed, _ := setting.Removal(r); !removed {
+			out[id] = r
+		}
+	}
+	return out
 }

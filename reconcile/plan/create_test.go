@@ -54,6 +54,22 @@ func TestCreate(t *testing.T) {
 0 in sync
 `,
 	}, {
+		name: "a mount that only says that it shall go is not made", want: `"mounts": {"/a": {"onRemove": "destroy"}}`,
+		plan: `101 web: create on pve1 · online
+  + hostname web · online
+  + tags tend · online
+  + cores 1 · online
+  ~ memory 512 MiB → 256 MiB · online
+  + swap 0 MiB · online
+  + rootfs 1 GiB on local-btrfs · online
+  1. create from local:vztmpl/debian-13-lab_13.1-1_amd64.tar.zst: cores="1" hostname="web" memory="256" ` +
+			`rootfs="local-btrfs:1" swap="0" tags="tend" unprivileged="1"
+0 in sync
+`,
+	}, {
+		name: "a mount that shows nothing", want: `"mounts": {"/a": {"readOnly": true}}`,
+		plan: "101 web: blocked: create: the spec does not say what mount /a shows\n0 in sync\n",
+	}, {
 		name: "a node that does not exist", edit: func(c *spec.Container) { c.Node = "pve9" },
 		plan: "101 web: blocked: create: node pve9 does not exist\n0 in sync\n",
 	}, {
