@@ -336,6 +336,7 @@ func createRows(l plan.Lane) []row {
 		switch op := s.Op.(type) {
 		case plan.CreateContainer:
 			head = append(head, Clean(op.Template))
+			rows = append(rows, initRows(op)...)
 		case plan.RestoreContainer:
 			head = append(head, "backup "+Clean(op.Archive))
 		case plan.CloneContainer:
@@ -376,6 +377,21 @@ func createRows(l plan.Lane) []row {
 		}
 	}
 	return append([]row{{mark: "+", text: "from " + strings.Join(head, ", "), colour: green}}, rows...)
+}
+
+// initRows are what a container is given at create and never again. Of the password only the place is known.
+func initRows(op plan.CreateContainer) []row {
+	var rows []row
+	if n := len(op.SSHKeys); n > 0 {
+		rows = append(rows, row{mark: "+", label: "SSH keys", text: fmt.Sprint(n), colour: green})
+	}
+	switch {
+	case op.Password.File != "":
+		rows = append(rows, row{mark: "+", label: "password", text: "from " + Clean(op.Password.File), colour: green})
+	case op.Password.Env != "":
+		rows = append(rows, row{mark: "+", label: "password", text: "from $" + Clean(op.Password.Env), colour: green})
+	}
+	return rows
 }
 
 func changeRows(l plan.Lane) []row {
