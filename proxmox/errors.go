@@ -141,10 +141,10 @@ func (e *APIError) Error() string {
 		b.WriteString(oneLine(e.Text))
 		return b.String()
 	}
-	b.WriteString(strings.TrimSuffix(e.Text, "."))
+	b.WriteString(strings.TrimSuffix(oneLine(e.Text), "."))
 	sep := ": "
 	for _, k := range slices.Sorted(maps.Keys(e.Params)) {
-		b.WriteString(sep + k + ": " + oneLine(e.Params[k]))
+		b.WriteString(sep + oneLine(k) + ": " + oneLine(e.Params[k]))
 		sep = "; "
 	}
 	return b.String()

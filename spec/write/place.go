@@ -1,6 +1,7 @@
 package write
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -172,6 +173,16 @@ func (m *merger) idOf(name string) proxmox.VMID {
 	return proxmox.VMID(spec.ID.Or(m.written.Containers[name].Record, 0))
 }
 
+// aliased reports whether one of the files has aliases, so that one line may speak for several containers.
+func aliased(files map[string][]byte) bool {
+	for _, text := range files {
+		if bytes.ContainsRune(text, '*') && bytes.ContainsRune(text, '&') {
+			return true
+		}
+	}
+	return false
+}
+
 // verify reads the changed spec again and fails unless it says what is live, and nothing else has changed.
 func (m *merger) verify(files map[string][]byte) error {
 	after, err := load.Layers(changedFS{m.fsys, files}, load.Options{})
@@ -188,6 +199,10 @@ func (m *merger) verify(files map[string][]byte) error {
 				wrong = !satisfied(row, m.meant(is, g, row), g.live[path], g.facts) && !m.left(c, path) && !g.unread(row)
 			} else if g != nil {
 				wrong = false
+			}
+			if wrong && g == nil && aliased(files) {
+				return fmt.Errorf("merge: %s of container %s would change, too, since it has it through a YAML anchor (&, *) from what "+
+					"is merged; nothing was written: write it out at %s", path, c.Name, c.Name)
 			}
 			if wrong {
 				return fmt.Errorf("merge: %s of container %s would not be what it shall be, nothing was written: please report this", path, c.Name)
