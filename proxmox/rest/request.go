@@ -70,7 +70,7 @@ func (t *Transport) send(ctx context.Context, r proxmox.Request, auth authentica
 	if err := auth.sign(ctx, req); err != nil {
 		return answer{}, err
 	}
-	resp, err := t.http.RoundTrip(req)
+	resp, err := t.pool().RoundTrip(req)
 	if err != nil {
 		return answer{}, t.broken(ctx, limited, r, connected, err)
 	}

@@ -74,9 +74,11 @@ func (o Options) withDefaults() Options {
 
 // A Transport is a [proxmox.Transport] over HTTPS. It keeps connections open between requests.
 type Transport struct {
-	opts  Options
-	base  *url.URL // of the API, up to and including /api2/json
-	http  *http.Transport
+	opts Options
+	base *url.URL // of the API, up to and including /api2/json
+	// pool returns the connections. It is a function so that printing a Transport does not walk through what its
+	// connections are changing.
+	pool  func() *http.Transport
 	auth  authenticator
 	slots chan struct{} // holds an element for each request under way
 }
@@ -109,7 +111,7 @@ func New(o Options) (*Transport, error) {
 	default:
 		return nil, errors.New("no API token is given")
 	}
-	t.http = &http.Transport{
+	pool := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 		TLSClientConfig:     tlsConfig,
@@ -119,6 +121,7 @@ func New(o Options) (*Transport, error) {
 		MaxIdleConnsPerHost: o.MaxInFlight,
 		IdleConnTimeout:     idleTimeout,
 	}
+	t.pool = func() *http.Transport { return pool }
 	return t, nil
 }
 
@@ -139,7 +142,7 @@ var noHTTP2 = httpProtocols{}
 const idleTimeout = 4 * time.Second
 
 // Close closes kept connections. Requests under way go on.
-func (t *Transport) Close() { t.http.CloseIdleConnections() }
+func (t *Transport) Close() { t.pool().CloseIdleConnections() }
 
 // Endpoint is the URL of the node, without a path where it has none of its own.
 func (t *Transport) Endpoint() string { return strings.TrimSuffix(t.base.String(), apiPath) }
