@@ -72,19 +72,9 @@ func (r Rehearsal) Text(w io.Writer, s Style) error {
 	}
 	out.line("")
 	for _, line := range wrap(r.Summary(), s.width()) {
-		out.line("%s", s.paint(r.colour(), line))
+		out.line("%s", s.paint(r.Status().colour(), line))
 	}
 	return out.err
-}
-
-func (r Rehearsal) colour() colour {
-	switch r.Status() {
-	case InSync:
-		return green
-	case Failed:
-		return red
-	}
-	return yellow
 }
 
 // Summary is the last line.

@@ -64,13 +64,14 @@ func (r Result) Text(w io.Writer, s Style) error {
 	}
 	out.line("")
 	for _, l := range wrap(r.Summary(), s.width()) {
-		out.line("%s", s.paint(r.colour(), l))
+		out.line("%s", s.paint(r.Status().colour(), l))
 	}
 	return out.err
 }
 
-func (r Result) colour() colour {
-	switch r.Status() {
+// colour is the one of a last line.
+func (s Status) colour() colour {
+	switch s {
 	case InSync:
 		return green
 	case Failed:
