@@ -42,8 +42,11 @@ func (c *computation) create(w *spec.Container, refuse func(string, string, ...s
 		lane.Changes = changes
 		lane.Steps = []Step{{
 			Op:  CreateContainer{Template: from.volume, Pool: c.newPool(w), Values: values, SSHKeys: w.Init.SSHKeys, Password: w.Init.Password},
-			Why: changes,
+			Why: changes, Access: createAccess(changes),
 		}}
+		if lines, ok := setting.Raw.Get(w.Settings); ok && len(lines) > 0 {
+			lane.Steps = append(lane.Steps, rawStep(lines, changes))
+		}
 		switch {
 		case w.From.Image != "":
 			values[setting.Description.PVE] = c.mark()
@@ -73,33 +76,6 @@ func adjusted(w *spec.Container) string {
 		return "then put right as the spec says, and started"
 	}
 	return "then put right as the spec says"
-}
-
-// needsRoot refuses a create that only root@pam could make.
-func (c *computation) needsRoot(w *spec.Container, changes []setting.Change, refuse func(string, string, ...string)) (refused bool) {
-	for i, ch := range changes {
-		if ch.Access.Root {
-			c.block(Blocked{ID: w.ID, Name: w.Name, What: ch.Label(), Change: &changes[i], Reason: rootReason(ch.Access)})
-			refused = true
-		}
-	}
-	if refused {
-		refuse("create", "some of it only root@pam may set, and a container is never made in part",
-			"take that out of the spec", "create the container by hand as root@pam and adopt it")
-	}
-	return refused
-}
-
-// rootReason says why a change is left to root.
-func rootReason(a setting.Access) string {
-	return a.Reason + "; tend acts with an API token, to which Proxmox answers: " + a.Refusal
-}
-
-func withoutRoot(changes []setting.Change) []setting.Change {
-	return slices.DeleteFunc(slices.Clone(changes), func(ch setting.Change) bool {
-		_, isFamily := ch.Row.(*setting.Family)
-		return ch.Access.Root || isFamily || ch.Row.SpecPath() == setting.RootFS.Path
-	})
 }
 
 // restore is a restore with the settings that a parameter may override. Mounts and interfaces stay those of the
@@ -365,7 +341,9 @@ func createValues(want setting.Record, f setting.Facts) (proxmox.Values, []setti
 		if text == "" || !written && row.Equal(v, nil) {
 			continue // Proxmox's own default
 		}
-		values[i.PVE] = text
+		if i.Path != setting.Raw.Path { // which no call takes: they are written afterwards
+			values[i.PVE] = text
+		}
 		if written {
 			changes = append(changes, scalarChange(row, nil, v, f))
 		}
