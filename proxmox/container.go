@@ -98,9 +98,6 @@ type ConfigSection struct {
 	Digest string    // empty for a snapshot
 }
 
-// A RawLine is a line "lxc.key: value" that Proxmox passes on to LXC.
-type RawLine struct{ Key, Value string }
-
 // LiveConfig reads the configuration that is in force, without what is pending and with raw lxc lines. It needs
 // VM.Audit.
 func (c *Client) LiveConfig(ctx context.Context, ref Ref) (ConfigSection, error) {

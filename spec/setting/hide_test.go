@@ -31,10 +31,10 @@ func TestHidden(t *testing.T) {
 		},
 		{
 			"raw lines", setting.Raw,
-			[]string{"lxc.environment: A=hush", "lxc.tty.dir: x"},
-			[]string{"lxc.environment: A=hush", "lxc.tty.dir: y"},
-			"- lxc.tty.dir: x\n+ lxc.tty.dir: y",
-			`[[{"lxc.environment":"A=•••"},{"lxc.tty.dir":"x"}],[{"lxc.environment":"A=•••"},{"lxc.tty.dir":"y"}]]`,
+			[]string{"lxc.environment: A=hush", "lxc.devtty.dir: x"},
+			[]string{"lxc.environment: A=hush", "lxc.devtty.dir: y"},
+			"- lxc.devtty.dir: x\n+ lxc.devtty.dir: y",
+			`[[{"lxc.environment":"A=•••"},{"lxc.devtty.dir":"x"}],[{"lxc.environment":"A=•••"},{"lxc.devtty.dir":"y"}]]`,
 		},
 		{
 			"raw lines that differ where it is hidden", setting.Raw,

@@ -4,9 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/felhom/tend/proxmox"
 )
 
 // Raw are the lines for LXC itself. Proxmox has no call for them, not even for root: they stand in the
@@ -24,21 +25,6 @@ var Raw = Key[[]string]{
 		}
 	},
 	Lane: "root",
-}
-
-// rawKeyRE is what Proxmox takes from its file (LXC/Config.pm, valid_lxc_conf_keys and the patterns after it).
-var rawKeyRE = regexp.MustCompile(`^lxc(\.[a-z0-9_]+)+$`)
-
-func checkRawLine(key, value string) error {
-	switch {
-	case !rawKeyRE.MatchString(key):
-		return fmt.Errorf("%q is not a key of LXC: lxc. stands before all of them", shorten(key))
-	case key == "lxc.rootfs.path" || key == "lxc.rootfs.options":
-		return fmt.Errorf("%s is refused by Proxmox: write rootfs", key)
-	case key == "lxc.environment.runtime":
-		return fmt.Errorf("%s is written as env", key)
-	}
-	return printable(value)
 }
 
 // rawLines is a list of mappings with one key each; Proxmox's text is a line "key: value" each.
@@ -85,7 +71,7 @@ func rawLines() Type[[]string] {
 		Equal: slices.Equal[[]string],
 		Schema: Schema{"type": "array", "items": Schema{
 			"type": "object", "minProperties": 1, "maxProperties": 1,
-			"propertyNames": Schema{"pattern": rawKeyRE.String()}, "additionalProperties": Schema{"type": "string"},
+			"propertyNames": Schema{"pattern": `^lxc(\.[-a-z0-9_]+)+$`}, "additionalProperties": Schema{"type": "string"},
 		}},
 	}
 }
@@ -100,7 +86,8 @@ func rawLine(item any) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("%s has %s as its value: put it in quotes", key, kindOf(m[key]))
 	}
-	return key + ": " + value, checkRawLine(key, value)
+	line := proxmox.RawLine{Key: key, Value: value}
+	return line.String(), line.Check()
 }
 
 // hideRaw hides what may be secret in a raw line: the value of a variable of the environment.

@@ -1,0 +1,80 @@
+package privileged
+
+import (
+	"fmt"
+
+	"github.com/felhom/tend/proxmox"
+)
+
+// Mount makes a file system of the node present at a place, or absent from it. Nothing is ever formatted, and a mount
+// that is not tend's own is left alone.
+type Mount struct {
+	Node    string
+	Name    string   // of the host mount in the spec
+	Source  string   // "UUID=…", "LABEL=…", or a link below /dev/disk/by-id
+	Where   string   // absolute path of the mount point
+	Type    string   // of the file system; empty: what is found
+	Options []string // of the mount, besides nofail and the time limits that it always gets
+	Absent  bool     // take it away
+}
+
+// PutSnippet puts a hook script in place, executable, in the snippets of a storage.
+type PutSnippet struct {
+	Node    string
+	Volume  string // "local:snippets/hook.sh"
+	Content []byte // at most [MaxSnippet]
+	SHA256  string // of the content, in hex: what the plan was made with
+}
+
+// MaxSnippet is the size in bytes that a snippet may have.
+const MaxSnippet = 512 << 10
+
+// ReadHealth reads the health of a disk, or all sensors. It changes nothing.
+type ReadHealth struct {
+	Node    string
+	Disk    string // "/dev/sda"; or
+	Sensors bool   // temperatures and fans
+}
+
+// Row is [RowHostMounts].
+func (Mount) Row() Row { return RowHostMounts }
+
+// Row is [RowSnippets].
+func (PutSnippet) Row() Row { return RowSnippets }
+
+// Row is [RowDiskHealth].
+func (ReadHealth) Row() Row { return RowDiskHealth }
+
+// Target is the node.
+func (r Mount) Target() proxmox.Ref { return proxmox.Ref{Node: r.Node} }
+
+// Target is the node.
+func (r PutSnippet) Target() proxmox.Ref { return proxmox.Ref{Node: r.Node} }
+
+// Target is the node.
+func (r ReadHealth) Target() proxmox.Ref { return proxmox.Ref{Node: r.Node} }
+
+func (Mount) kind() string      { return "mount" }
+func (PutSnippet) kind() string { return "put-snippet" }
+func (ReadHealth) kind() string { return "read-health" }
+
+// String is "mount usb at /mnt/usb on pve1".
+func (r Mount) String() string {
+	verb := "mount"
+	if r.Absent {
+		verb = "unmount"
+	}
+	return fmt.Sprintf("%s %s at %s on %s", verb, r.Name, r.Where, r.Node)
+}
+
+// String is "put snippet local:snippets/hook.sh on pve1".
+func (r PutSnippet) String() string { return fmt.Sprintf("put snippet %s on %s", r.Volume, r.Node) }
+
+// String is "read health of /dev/sda on pve1".
+func (r ReadHealth) String() string {
+	what := "health of " + r.Disk
+	if r.Sensors {
+		what = "sensors"
+	}
+	return fmt.Sprintf("read %s on %s", what, r.Node)
+}
