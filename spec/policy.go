@@ -3,7 +3,6 @@ package spec
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -71,12 +70,19 @@ const (
 	SnapshotStamp   = "20060102T150405Z"
 )
 
-var snapshotNameRE = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{1,39}$`)
-
 // ValidSnapshotName reports whether Proxmox would take a snapshot of this name: 2 to 40 letters, digits, - and _, a
 // letter first, and none of the names that it keeps for itself (pve-guest-common AbstractConfig.pm).
 func ValidSnapshotName(s string) bool {
-	return snapshotNameRE.MatchString(s) && s != "current" && s != "vzdump"
+	if len(s) < 2 || len(s) > MaxSnapshotName || s == "current" || s == "vzdump" {
+		return false
+	}
+	for i, c := range []byte(s) {
+		letter := c|0x20 >= 'a' && c|0x20 <= 'z'
+		if !letter && (i == 0 || (c < '0' || c > '9') && c != '-' && c != '_') {
+			return false
+		}
+	}
+	return true
 }
 
 // NewSnapshotPolicy makes a policy from the values of [PolicyFields], or of a container's [Snapshots]. What is missing
