@@ -90,6 +90,7 @@ func ValidSnapshotName(s string) bool {
 func NewSnapshotPolicy(name string, r setting.Record, c Cluster, at Place) *SnapshotPolicy {
 	p := &SnapshotPolicy{
 		Name: name, Settings: r, Place: at,
+		Times:        calendar.Options{Location: time.UTC},
 		Keep:         newKeep(PolicyKeep.Or(r, nil)),
 		MaxAge:       PolicyMaxAge.Or(r, 0),
 		MinAge:       PolicyMinAge.Or(r, *PolicyMinAge.Default),
@@ -106,7 +107,9 @@ func NewSnapshotPolicy(name string, r setting.Record, c Cluster, at Place) *Snap
 		After:        newHook(r, PolicyAfter, PolicyAfterTimeout, PolicyAfterFailure),
 		DropUnused:   PolicyWhenUnused.Or(r, *PolicyWhenUnused.Default) == "drop",
 	}
-	p.Times.Location = location(PolicyTimeZone.Or(r, c.TimeZone))
+	if loc, err := Location(PolicyTimeZone.Or(r, c.TimeZone)); err == nil {
+		p.Times.Location = loc
+	}
 	if PolicyDST.Or(r, *PolicyDST.Default) == calendar.Upstream.String() {
 		p.Times.DST = calendar.Upstream
 	}

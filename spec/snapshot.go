@@ -222,19 +222,18 @@ func argumentVector() setting.Type[[]string] {
 // zoneType is a time zone by its name in the zone database, which the program carries with it.
 func zoneType() setting.Type[string] {
 	return setting.Text("time zone, as in Europe/Vienna or UTC", func(s string) error {
-		if _, err := time.LoadLocation(s); err != nil || s == "" || s == "Local" {
-			return errors.New("is not a time zone: write an area and place such as Europe/Vienna, or UTC")
-		}
-		return nil
+		_, err := Location(s)
+		return err
 	})
 }
 
-// location is a time zone that was checked.
-func location(name string) *time.Location {
-	if loc, err := time.LoadLocation(name); err == nil && name != "Local" {
-		return loc
+// Location is the time zone with a name in the zone database. The error completes `"name" …`.
+func Location(name string) (*time.Location, error) {
+	loc, err := time.LoadLocation(name)
+	if err != nil || name == "" || name == "Local" {
+		return nil, errors.New("is not a time zone: write an area and place such as Europe/Vienna, or UTC")
 	}
-	return time.UTC
+	return loc, nil
 }
 
 // newKeep makes a retention from the values of [PolicyKeep].
