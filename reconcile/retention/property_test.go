@@ -122,6 +122,10 @@ func (s *source) add(at time.Time) {
 			x.Time = st.have[rng.IntN(len(st.have))].Time
 			good, mine = x.Time.Unix() > 0, x.Time.Unix() > 0
 		}
+	case 16: // listed twice, the other time as somebody's
+		if len(st.have) > 0 {
+			x.Name, x.Description, mine, good = st.have[rng.IntN(len(st.have))].Name, "", false, false
+		}
 	case 15: // replication's
 		x.Name, x.Description, mine, good = "__replicate_100-0_1__", "", false, false
 	}
@@ -138,6 +142,9 @@ func (st *state) check() error {
 		}
 		if v.Action == retention.Drop {
 			drops++
+			if st.named(v.Name) > 1 {
+				return fmt.Errorf("%s is dropped, and there are two of it", v.Name)
+			}
 			if st.moment.Now.Sub(v.Time) < st.policy.MinAge {
 				return fmt.Errorf("%s is too young", v.Name)
 			}
@@ -161,6 +168,16 @@ func (st *state) check() error {
 		return fmt.Errorf("%d are dropped after a failure", drops)
 	}
 	return st.again(d)
+}
+
+// named counts the snapshots of a name.
+func (st *state) named(name string) (n int) {
+	for _, s := range st.have {
+		if s.Name == name {
+			n++
+		}
+	}
+	return n
 }
 
 // again decides once more, after what was decided is done: no other snapshots go than those that were put off.
