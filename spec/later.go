@@ -20,10 +20,9 @@ type LaterField struct{ Path, Value string }
 // LaterInDocument and LaterInContainer are all there are, of a document and of a container or layer.
 var (
 	LaterInDocument = []LaterField{
-		{Path: "hostMounts"}, {Path: "snapshotPolicies"},
+		{Path: "hostMounts"},
 	}
 	LaterInContainer = []LaterField{
-		{Path: "snapshots"},
 		{Path: "mounts.*.hostMount"},
 		{Path: "mounts.*.path"},
 		{Path: "init.password.age"},

@@ -25,6 +25,7 @@ func Validate(s *State) []Fault {
 	v.dependencies()
 	v.templates()
 	v.jobs()
+	v.policies()
 	return v.faults
 }
 

@@ -38,6 +38,7 @@ type assembly struct {
 	containers map[string]layer
 	templates  map[string]layer
 	jobs       map[string]layer
+	policies   map[string]layer
 	stacks     map[string][]layer // of each container, the strongest first
 	asked      map[string]bool    // what is written somewhere: containers:, …
 	partial    map[string]bool    // containers of which a layer is missing
@@ -48,7 +49,7 @@ func (l *loader) assemble() *spec.State {
 	a := &assembly{
 		loader: l, cluster: setting.Record{}, defaults: layer{record: setting.Record{}, at: setting.Path{spec.Defaults.Path}},
 		profiles: map[string]layer{}, containers: map[string]layer{}, stacks: map[string][]layer{}, partial: map[string]bool{},
-		templates: map[string]layer{}, jobs: map[string]layer{}, asked: map[string]bool{},
+		templates: map[string]layer{}, jobs: map[string]layer{}, policies: map[string]layer{}, asked: map[string]bool{},
 	}
 	l.built = a
 	for _, d := range l.docs {
@@ -71,6 +72,10 @@ func (l *loader) assemble() *spec.State {
 		y := a.jobs[name]
 		state.Jobs = append(state.Jobs, spec.NewBackupJob(name, y.record, y.trees[0].place))
 	}
+	for _, name := range slices.Sorted(maps.Keys(a.policies)) {
+		y := a.policies[name]
+		state.Policies = append(state.Policies, spec.NewSnapshotPolicy(name, y.record, state.Cluster, y.trees[0].place))
+	}
 	state.ManagesJobs = a.asked[spec.BackupJobs.Path]
 	a.validate(state)
 	return state
@@ -84,7 +89,7 @@ func (a *assembly) document(d document) {
 	}
 	spec.TakeLater(d.value, spec.LaterInDocument, nil, report)
 	rest := maps.Clone(d.value)
-	for _, row := range []setting.Row{spec.Defaults, spec.Profiles, spec.Templates, spec.Containers, spec.BackupJobs} {
+	for _, row := range []setting.Row{spec.Defaults, spec.Profiles, spec.Templates, spec.Containers, spec.SnapshotPolicies, spec.BackupJobs} {
 		path := row.Info().Path
 		v, ok := rest[path]
 		if !ok {
@@ -105,6 +110,8 @@ func (a *assembly) document(d document) {
 			a.addMembers(d, row, m, a.containers, spec.ContainerFields)
 		case spec.Templates.Path:
 			a.addMembers(d, row, m, a.templates, spec.TemplateFields)
+		case spec.SnapshotPolicies.Path:
+			a.addMembers(d, row, m, a.policies, spec.PolicyFields)
 		case spec.BackupJobs.Path:
 			a.addMembers(d, row, m, a.jobs, spec.JobFields)
 		}
@@ -131,7 +138,7 @@ func (a *assembly) decode(o setting.Object, e entry, v any, at setting.Path) lay
 	if v == nil {
 		v = map[string]any{}
 	}
-	if at[0] != spec.Templates.Path && at[0] != spec.BackupJobs.Path {
+	if slices.Contains([]string{spec.Defaults.Path, spec.Profiles.Path, spec.Containers.Path}, at[0]) {
 		spec.TakeLater(v, spec.LaterInContainer, at, report)
 	}
 	y.record, _ = o.Decode(v, at, report)
@@ -274,7 +281,7 @@ func brokenBy(faults Faults) map[string]breach {
 // by.
 func (a *assembly) follows(f spec.Fault, broken map[string]breach) bool {
 	return slices.ContainsFunc(append([]setting.Path{f.At}, f.With...), func(at setting.Path) bool {
-		if at[0] != spec.Containers.Path { // a template or backup job has one layer
+		if at[0] != spec.Containers.Path { // what is no container has one layer
 			for n := 2; n <= len(at); n++ {
 				if broken[at[:n].String()] == lost {
 					return true
@@ -317,6 +324,7 @@ func (a *assembly) placeOf(at setting.Path) (place spec.Place) {
 func (a *assembly) own(at setting.Path) layer {
 	return map[string]map[string]layer{
 		spec.Containers.Path: a.containers, spec.Templates.Path: a.templates, spec.BackupJobs.Path: a.jobs,
+		spec.SnapshotPolicies.Path: a.policies,
 	}[at[0]][at[1]]
 }
 

@@ -34,7 +34,7 @@ type Layer struct {
 // layers lists every place of the module. A package that stands in none has no layer yet, which is a
 // violation in itself: it must be thought of where it belongs.
 func layers() []Layer {
-	texts := []string{"proxmox/property", "proxmox/calendar"}
+	texts := []string{"proxmox/property", "proxmox/calendar", "proxmox/prune"}
 	wire := append([]string{"proxmox"}, texts...)
 	settings := append([]string{"spec/setting/..."}, wire...)
 	states := append([]string{"spec"}, settings...)
@@ -43,6 +43,7 @@ func layers() []Layer {
 	return []Layer{
 		{"proxmox/property", nil, "codecs know the form of texts and stand on the standard library alone"},
 		{"proxmox/calendar", nil, "calendar events stand on the standard library alone"},
+		{"proxmox/prune", nil, "retention is arithmetic on times and stands on the standard library alone"},
 		{"proxmox", texts, "the types and the client are for anyone's use, with any transport and without a spec"},
 		{"proxmox/conffile", wire, "a saved file is read by anyone, and knows no transport and no spec"},
 		{"proxmox/pct", wire, "command lines are read by anyone, and know no transport and no spec"},
@@ -88,7 +89,8 @@ type Ban struct {
 // purePlaces are the packages whose result follows from their arguments alone.
 func purePlaces() []string {
 	return []string{
-		"proxmox/property", "proxmox/calendar", "proxmox/conffile", "proxmox/pct", "proxmox/privileged", "spec/setting/...", "spec", "spec/schema/...",
+		"proxmox/property", "proxmox/calendar", "proxmox/prune", "proxmox/conffile", "proxmox/pct", "proxmox/privileged",
+		"spec/setting/...", "spec", "spec/schema/...",
 		"reconcile/plan/...", "reconcile/retention/...",
 	}
 }
