@@ -12,7 +12,7 @@ type Class int
 const (
 	Unreachable Class = iota // nobody answers, or not in time
 	Denied                   // the credentials are missing, wrong or not enough
-	HostKey                  // the SSH server shows a key that is not known, or another than the known one
+	Untrusted                // the server shows a key or certificate that is not known, or another than the known one
 	NotFound                 // no such repository, branch, tag, version or path
 	TooLarge                 // more bytes, files or objects than the limits allow
 	Unsigned                 // not signed, or by nobody who may
@@ -22,10 +22,10 @@ const (
 	Invalid                  // refused by the caller: the files are no good spec
 )
 
-// String is the class in a word or two: "unreachable", "host key".
+// String is the class in a word or two: "unreachable", "untrusted".
 func (c Class) String() string {
 	names := []string{
-		"unreachable", "denied", "host key", "not found", "too large", "unsigned", "rewritten", "unsettled",
+		"unreachable", "denied", "untrusted", "not found", "too large", "unsigned", "rewritten", "unsettled",
 		"damaged", "invalid",
 	}
 	if c < 0 || int(c) >= len(names) {
