@@ -69,6 +69,22 @@ func (f *Files) Link(name, target string) error {
 // Room is how many more bytes may be added.
 func (f *Files) Room() int64 { return f.limits.Bytes - f.bytes }
 
+// Fits says beforehand what [Files.Add] would say of so many bytes: nil, or that they are too many.
+func (f *Files) Fits(size int64) error {
+	if size <= f.Room() {
+		return nil
+	}
+	return f.tooMany()
+}
+
+func (f *Files) tooMany() error {
+	return tooLarge(fmt.Errorf("the files have more than %d bytes together", f.limits.Bytes))
+}
+
+func tooLarge(err error) error {
+	return &Error{Class: TooLarge, Err: err, Hint: "name a path that holds the spec alone, or raise the limit"}
+}
+
 func (f *Files) put(name string, n *node) error {
 	if !fs.ValidPath(name) || name == "." {
 		return fmt.Errorf("add file %q: this can be no path", name)
@@ -102,16 +118,13 @@ func (f *Files) put(name string, n *node) error {
 }
 
 func (f *Files) check() error {
-	var err error
 	switch {
 	case f.files > f.limits.Files:
-		err = fmt.Errorf("there are more than %d files", f.limits.Files)
+		return tooLarge(fmt.Errorf("there are more than %d files", f.limits.Files))
 	case f.bytes > f.limits.Bytes:
-		err = fmt.Errorf("the files have more than %d bytes together", f.limits.Bytes)
-	default:
-		return nil
+		return f.tooMany()
 	}
-	return &Error{Class: TooLarge, Err: err, Hint: "name a path that holds the spec alone, or raise the limit"}
+	return nil
 }
 
 // errOut is why a link is not followed.

@@ -102,17 +102,18 @@ func (s *Source) add(out *source.Files, o repo.Objects, name string, e repo.Entr
 	if e.Mode == filemode.Submodule || !wanted(name) {
 		return nil
 	}
-	o.Max = min(o.Max, out.Room())
-	if o.Max <= 0 {
-		return out.Add(name, []byte{0}) // which says what there is too much of
+	size, err := o.Store.EncodedObjectSize(e.Hash)
+	if err == nil {
+		err = out.Fits(size)
+	}
+	if err != nil {
+		return err
 	}
 	data, err := o.Read(plumbing.BlobObject, e.Hash)
-	switch {
-	case errors.Is(err, repo.ErrTooLarge):
-		return &source.Error{Class: source.TooLarge, Err: fmt.Errorf("the files are too large together, at %s", name), Hint: "name a path that holds the spec alone, or raise the limit"}
-	case err != nil:
+	if err != nil {
 		return err
-	case e.Mode == filemode.Symlink:
+	}
+	if e.Mode == filemode.Symlink {
 		return out.Link(name, string(data))
 	}
 	return out.Add(name, data)
