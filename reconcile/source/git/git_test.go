@@ -186,6 +186,26 @@ func TestRefs(t *testing.T) {
 	}
 }
 
+func TestRefConcerns(t *testing.T) {
+	const main, side, v1, v2 = "refs/heads/main", "refs/heads/side", "refs/tags/v1", "refs/tags/v2"
+	for _, tt := range []struct {
+		ref  git.Ref
+		want string
+	}{
+		{git.Ref{}, main + side}, {git.Ref{Branch: "main"}, main}, {git.Ref{Tag: "v1"}, v1}, {git.Ref{Semver: "1"}, v1 + v2},
+	} {
+		got := ""
+		for _, moved := range []string{main, side, v1, v2, ""} {
+			if tt.ref.Concerns(moved) {
+				got += moved
+			}
+		}
+		if got != tt.want {
+			t.Errorf("%s: got %s", tt.ref, got)
+		}
+	}
+}
+
 func TestNotFound(t *testing.T) {
 	m := newRepo(t)
 	refused(t, open(t, git.Options{URL: m.dir}), source.NotFound, "the repository names no default branch: there are no branches")

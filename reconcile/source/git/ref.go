@@ -35,6 +35,19 @@ func (r Ref) String() string {
 	return "default branch"
 }
 
+// Concerns reports whether it may stand for something else once a branch or tag ("refs/heads/main") has moved.
+func (r Ref) Concerns(moved string) bool {
+	switch {
+	case r.Branch != "":
+		return moved == branches+r.Branch
+	case r.Tag != "":
+		return moved == tags+r.Tag
+	case r.Semver != "":
+		return strings.HasPrefix(moved, tags)
+	}
+	return strings.HasPrefix(moved, branches)
+}
+
 // check finds what is wrong with it.
 func (r Ref) check() error {
 	n := 0
