@@ -19,6 +19,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/crypto/ssh"
+
 	"github.com/felhom/tend/proxmox/secret"
 	"github.com/felhom/tend/reconcile/source"
 	"github.com/felhom/tend/reconcile/source/git/sign"
@@ -91,6 +93,7 @@ func fill[T comparable](v *T, value T) {
 type Source struct {
 	o       Options
 	at      address
+	key     ssh.Signer // for ssh
 	inForce source.Revision
 	last    *fetched
 }
@@ -107,10 +110,15 @@ func New(o Options) (*Source, error) {
 	if o.Signers != nil && o.Signers.Empty() {
 		faults = append(faults, errors.New("signatures are asked for and nobody may sign: name allowed signers or a key ring"))
 	}
+	var key ssh.Signer
+	if at.scheme == "ssh" && !o.Auth.Key.IsZero() {
+		key, err = o.Auth.signer()
+		faults = append(faults, err)
+	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	return &Source{o: o, at: at}, nil
+	return &Source{o: o, at: at, key: key}, nil
 }
 
 // String says which repository, which ref and which path.
@@ -205,7 +213,7 @@ func (s *Source) connect(ctx context.Context) (remote, error) {
 	case "file":
 		return openLocal(s.at.path, s.o.Limits)
 	case "ssh":
-		w, err := dialSSH(ctx, s.at, s.o)
+		w, err := dialSSH(ctx, s.at, s.o, s.key)
 		if err != nil {
 			return nil, err
 		}

@@ -354,7 +354,8 @@ func TestStop(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	token, key := git.Auth{Password: secret.New("hunter2")}, git.Auth{Key: secret.New("hunter2")}
+	_, private := signer(t)
+	token, key := git.Auth{Password: secret.New("hunter2")}, git.Auth{Key: secret.New(private)}
 	tests := []struct {
 		o    git.Options
 		want string // the source, or a part of the error
@@ -376,6 +377,7 @@ func TestOptions(t *testing.T) {
 		{git.Options{URL: "http://git.example.com/home.git", Auth: token}, "whoever is in between reads the password", true},
 		{git.Options{URL: "http://git.example.com/home.git"}, "whoever is in between can change", true},
 		{git.Options{URL: "git@github.com:me/home.git"}, "there is no private key", true},
+		{git.Options{URL: "git@github.com:me/home.git", Auth: git.Auth{Key: secret.New("hunter2")}}, "the private key cannot be used", true},
 		{git.Options{URL: "ssh://-oProxyCommand=x/home.git", Auth: key}, "begins with a dash", true},
 		{git.Options{URL: "/srv/home.git", Ref: git.Ref{Branch: "main", Tag: "v1"}}, "name one", true},
 		{git.Options{URL: "/srv/home.git", Ref: git.Ref{Branch: "refs/heads/main"}}, "without refs/heads", true},

@@ -29,11 +29,7 @@ type sshWire struct {
 }
 
 // dialSSH connects. The end of the context ends the connection, and with it all that waits for it.
-func dialSSH(ctx context.Context, a address, o Options) (*sshWire, error) {
-	signer, err := o.Auth.signer()
-	if err != nil {
-		return nil, err
-	}
+func dialSSH(ctx context.Context, a address, o Options, signer ssh.Signer) (*sshWire, error) {
 	hosts, err := readHosts(o.Auth.KnownHosts, a)
 	if err != nil {
 		return nil, err
@@ -61,7 +57,7 @@ func dialSSH(ctx context.Context, a address, o Options) (*sshWire, error) {
 	return &sshWire{ssh.NewClient(c, channels, requests), a.path, o.Limits.Pack, stop}, nil
 }
 
-// signer is the private key.
+// signer is the private key. Opening one with a passphrase takes a good part of a second, by design.
 func (a Auth) signer() (ssh.Signer, error) {
 	key := []byte(a.Key.Reveal())
 	signer, err := ssh.ParsePrivateKey(key)
@@ -69,7 +65,7 @@ func (a Auth) signer() (ssh.Signer, error) {
 		signer, err = ssh.ParsePrivateKeyWithPassphrase(key, []byte(a.Passphrase.Reveal()))
 	}
 	if err != nil {
-		return nil, &source.Error{Class: source.Denied, Err: fmt.Errorf("the private key cannot be used: %w", err), Hint: "give it as ssh-keygen writes it, with its passphrase if it has one"}
+		return nil, fmt.Errorf("the private key cannot be used: %w: give it as ssh-keygen writes it, with its passphrase if it has one", err)
 	}
 	return signer, nil
 }
