@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -27,7 +28,7 @@ func (c *Copy) coins(first *try) []coin {
 		return list
 	}
 	roots := c.roots(first.have)
-	for _, volume := range slices.Sorted(keysOf(what.volumes)) {
+	for _, volume := range slices.Sorted(maps.Keys(what.volumes)) {
 		if c, ok := c.amount(volume, what.volumes[volume], roots[volume]); ok {
 			list = append(list, c)
 		}
@@ -93,7 +94,7 @@ func (c *Copy) amount(volume string, t touch, root int64) (coin, bool) {
 // learn asks the storages how much is in the volumes that are copied or destroyed.
 func (c *Copy) learn(ctx context.Context, first *try) error {
 	what := c.touched(first)
-	for _, volume := range slices.Sorted(keysOf(what.volumes)) {
+	for _, volume := range slices.Sorted(maps.Keys(what.volumes)) {
 		v, s := c.State.Volumes[volume], c.State.Storages[storageOf(volume)]
 		if v == nil || s == nil || c.told[volume] > 0 || !slices.Contains([]string{"zfspool", "rbd"}, s.Type) {
 			continue

@@ -2,7 +2,6 @@ package rehearse
 
 import (
 	"cmp"
-	"iter"
 	"maps"
 	"regexp"
 	"slices"
@@ -12,8 +11,6 @@ import (
 	"github.com/felhom/tend/reconcile/plan"
 	"github.com/felhom/tend/spec/setting"
 )
-
-func keysOf[K comparable, V any](m map[K]V) iter.Seq[K] { return maps.Keys(m) }
 
 // made is the value of a key that makes a volume: "tank:8".
 var made = regexp.MustCompile(`^([^:,]+):[0-9.]+(?:,|$)`)
@@ -167,7 +164,7 @@ func (c *Copy) ample(most int64) bool {
 	return true
 }
 
-// owner is the container that a volume belongs to by its name, and where it is.
+// place is a node that can tell of a volume.
 func (c *Copy) place(volume string, have *plan.Live) string {
 	v := c.State.Volumes[volume]
 	if v != nil && v.Node != "" {

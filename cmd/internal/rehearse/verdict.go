@@ -2,6 +2,7 @@ package rehearse
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/felhom/tend/proxmox"
@@ -48,7 +49,7 @@ func (c *Copy) judge(tries []*try) []Forecast {
 		}
 	}
 	var list []Forecast
-	for _, s := range slices.SortedFunc(keysOf(all), plan.Subject.Compare) {
+	for _, s := range slices.SortedFunc(maps.Keys(all), plan.Subject.Compare) {
 		f, known := base.forecasts[s]
 		if !known { // a container that nothing is done to
 			f = Forecast{Container: reconcile.Container{Kind: s.Kind, Ref: proxmox.Ref{Node: s.Node, ID: s.ID}, Name: s.Name}}
