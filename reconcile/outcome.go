@@ -54,6 +54,8 @@ type Container struct {
 	NotDone []plan.Step
 	// Err is why; nil where all is well.
 	Err error
+	// At is the step that failed with Err; nil where no step was tried.
+	At *plan.Step
 	// Log is the tail of the log of the task that failed.
 	Log []string
 	// Warnings are the tasks that ended well with warnings.
@@ -249,6 +251,9 @@ func (c *Container) noteError(last *execute.LaneResult, matters bool) {
 		return
 	}
 	c.Err = last.Err
+	if rest := last.NotDone(); last.Status == execute.Failed && len(rest) > 0 {
+		c.At = &rest[0]
+	}
 	if e, ok := errors.AsType[*proxmox.TaskError](last.Err); ok {
 		c.Log = e.Log
 	}
