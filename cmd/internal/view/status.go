@@ -125,7 +125,7 @@ func (c ClusterState) table(out *printer, s Style) {
 	}
 }
 
-func (x ContainerState) cellColour(column int) colour {
+func (x ContainerState) cellColour(column int) Tone {
 	switch {
 	case column == 2 && x.Sync == Synced, column == 3 && x.Healthy:
 		return green
