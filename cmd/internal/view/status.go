@@ -36,6 +36,9 @@ const (
 	Synced    Sync = "synced"
 	OutOfSync Sync = "out of sync"
 	Unclaimed Sync = "unclaimed" // carries the owner's tag and is not in the spec
+	// An agent tells two more: SyncBlocked needs a person, Suspended is left alone for now.
+	SyncBlocked Sync = "blocked"
+	Suspended   Sync = "suspended"
 )
 
 // A ClusterState is that of all containers that a spec declares or its owner's tag marks.
