@@ -136,6 +136,17 @@ type Run struct {
 	Summary  string         `json:"summary"` // in a sentence
 	Error    string         `json:"error,omitempty"`
 	Changed  []plan.Subject `json:"changed,omitempty"` // what was made, changed or destroyed
+	// Times says how many runs in a row were like this one and stand here as one, and Since when the first of them
+	// began; 0 and zero where it is one.
+	Times int       `json:"times,omitempty"`
+	Since time.Time `json:"since,omitzero"`
+}
+
+// Like reports whether a run says nothing that the one before it did not say: nothing was changed by either, for
+// the same reason.
+func (r Run) Like(before Run) bool {
+	return len(r.Changed)+len(before.Changed) == 0 && r.Result == before.Result && r.Trigger == before.Trigger &&
+		r.Revision.ID == before.Revision.ID && r.Plan == before.Plan && r.Error == before.Error
 }
 
 // Took is how long it took.
