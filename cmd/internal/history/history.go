@@ -22,7 +22,7 @@ type Record struct {
 	Sheet   *view.Sheet   `json:"sheet,omitempty"`   // its plan; nil where none was made
 	Account *view.Account `json:"account,omitempty"` // what became of the plan; nil where it was not carried out
 	// Document is the result as tend apply -o json prints it; nil where there is none.
-	Document json.RawMessage `json:"result,omitempty"`
+	Document json.RawMessage `json:"document,omitempty"`
 	// Cut says that plan and result are left out, since they are too large to be kept.
 	Cut bool `json:"cut,omitempty"`
 }
@@ -90,7 +90,7 @@ func (h *History) Append(r Record) (id uint64, err error) {
 type details struct {
 	Sheet    *view.Sheet     `json:"sheet,omitempty"`
 	Account  *view.Account   `json:"account,omitempty"`
-	Document json.RawMessage `json:"result,omitempty"`
+	Document json.RawMessage `json:"document,omitempty"`
 	Cut      bool            `json:"cut,omitempty"`
 }
 

