@@ -30,16 +30,27 @@ const (
 	Failed                      // a step failed
 )
 
-// String is the word for a state.
-func (s State) String() string {
-	return [...]string{
-		"unchanged", "created", "changed", "restarted", "destroyed", "retired", "pending until restart", "blocked", "left",
-		"stuck", "interrupted", "failed",
-	}[s]
+// words are those of String.
+var words = [...]string{
+	"unchanged", "created", "changed", "restarted", "destroyed", "retired", "pending until restart", "blocked", "left",
+	"stuck", "interrupted", "failed",
 }
+
+// String is the word for a state.
+func (s State) String() string { return words[s] }
 
 // MarshalText encodes the word of String.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText decodes the word of String.
+func (s *State) UnmarshalText(text []byte) error {
+	i := slices.Index(words[:], string(text))
+	if i < 0 {
+		return fmt.Errorf("%q is no state of a container", text)
+	}
+	*s = State(i)
+	return nil
+}
 
 // A Container is what became of one container, or of a template or backup job.
 type Container struct {

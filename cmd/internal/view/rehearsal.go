@@ -162,7 +162,7 @@ func (f forecast) text(out *printer, s Style, name int, shown []plan.Blocked) {
 }
 
 // headline is the verdict, with the kinds of what goes wrong, or what would become of it.
-func (f forecast) headline() (string, colour) {
+func (f forecast) headline() (string, Tone) {
 	paint := green
 	switch f.State {
 	case reconcile.Blocked, reconcile.PendingRestart, reconcile.Left:
