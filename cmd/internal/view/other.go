@@ -16,32 +16,32 @@ func title(s plan.Subject, name string) string {
 }
 
 // otherBlock is a template that is made present, or a backup job.
-func otherBlock(l plan.Lane) block {
-	b := block{subject: l.Subject(), name: l.Name, title: l.Action.String()}
+func otherBlock(l plan.Lane) Block {
+	b := Block{Subject: l.Subject(), Name: l.Name, Title: l.Action.String()}
 	switch {
 	case l.Kind == plan.TemplateKind:
-		b.colour, b.title = green, "download"
+		b.Tone, b.Title = green, "download"
 		for _, s := range l.Steps {
-			b.rows = append(b.rows, row{mark: "+", text: Clean(download(s.Op, l.Ref.Node)), colour: green})
+			b.Rows = append(b.Rows, Row{Mark: "+", Text: Clean(download(s.Op, l.Ref.Node)), Tone: green})
 		}
 	case l.Action == plan.Destroy:
-		b.colour, b.title = red, "delete"
+		b.Tone, b.Title = red, "delete"
 		for _, s := range l.Steps {
-			b.rows = append(b.rows, row{mark: "-", text: Clean(s.Cause), colour: red})
+			b.Rows = append(b.Rows, Row{Mark: "-", Text: Clean(s.Cause), Tone: red})
 		}
 	default:
-		b.colour = yellow
+		b.Tone = yellow
 		paint := plain
 		if l.Action == plan.Create {
-			b.colour, paint = green, green
+			b.Tone, paint = green, green
 		}
 		for _, ch := range l.Changes {
 			for _, r := range changeRow(ch, paint) {
-				r.effect = "" // nothing is interrupted
-				if l.Action == plan.Create && r.mark == "~" && ch.Row.Info().Rows == nil {
-					r.mark, r.text = "+", Clean(ch.Row.Text(ch.New))
+				r.Effect = "" // nothing is interrupted
+				if l.Action == plan.Create && r.Mark == "~" && ch.Row.Info().Rows == nil {
+					r.Mark, r.Text = "+", Clean(ch.Row.Text(ch.New))
 				}
-				b.rows = append(b.rows, r)
+				b.Rows = append(b.Rows, r)
 			}
 		}
 	}
