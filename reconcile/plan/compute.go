@@ -26,7 +26,6 @@ func Compute(want *spec.State, have *Live, pol Policy) *Plan {
 	c.preflight()
 	c.orderStarts()
 	c.jobs()
-	c.snapshots()
 	slices.SortFunc(c.plan.Lanes, func(a, b Lane) int {
 		if a.Kind == b.Kind {
 			return cmp.Or(cmp.Compare(min(a.Action, Create), min(b.Action, Create)), a.Subject().Compare(b.Subject()))
@@ -47,13 +46,6 @@ type computation struct {
 	plan   *Plan
 	// sources are the templates of the spec, by name and node.
 	sources map[string]map[string]source
-}
-
-// snapshots says of policies what is not done about them: what is taken silently would be a promise.
-func (c *computation) snapshots() {
-	if slices.ContainsFunc(c.want.Containers, func(w *spec.Container) bool { return c.want.PolicyOf(w) != nil }) {
-		c.plan.Warnings = append(c.plan.Warnings, "snapshot policies are checked and explained only: this version of tend takes none yet and drops none")
-	}
 }
 
 func (c *computation) block(b Blocked) { c.plan.Blocked = append(c.plan.Blocked, b) }
