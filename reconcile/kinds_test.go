@@ -223,7 +223,7 @@ func TestRecreateFails(t *testing.T) {
 		"task fails": {TaskError: "something broke"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for i := 1; ; i++ {
+			calls(func(i int) bool {
 				n := newNode(t, sim.Options{})
 				r := n.reconcilerAs(strong, nil)
 				converged(t, once(t, r, recreated(false, nil)))
@@ -242,10 +242,8 @@ func TestRecreateFails(t *testing.T) {
 				if hit != "" {
 					n.keptOrNamed(t, hit, before, find(t, out, 201))
 				}
-				if !reached {
-					return
-				}
-			}
+				return reached
+			})
 		})
 	}
 }
