@@ -250,7 +250,7 @@ func allowed(err error) bool {
 		ok := false
 		for _, part := range []string{
 			"has no source", "stands without an address", "there is no profile", "size: is missing", "storage: is missing", "means nothing", "clone.id: is missing", "there is no container", "backupTo: is missing",
-			"goes with url alone", "checksum: is missing", "select: is missing", "goes with all", "all: selects nothing",
+			"goes with url alone", "does not go without a bridge", "checksum: is missing", "select: is missing", "goes with all", "all: selects nothing",
 		} {
 			ok = ok || strings.Contains(line, part)
 		}
