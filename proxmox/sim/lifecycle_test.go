@@ -237,3 +237,21 @@ func TestPruneVectors(t *testing.T) {
 		}
 	}
 }
+
+// What is gone from a directory is only warned of when it is destroyed; a storage that asks for it says no.
+func TestDestroyMissing(t *testing.T) {
+	for storage, want := range map[string]string{"local": "", "local-btrfs": "does not exist"} {
+		s := start(t, lab(t), Options{})
+		create(t, s, "101", map[string]string{"mp0": storage + ":1,mp=/data"})
+		volume, _, _ := strings.Cut(s.guests[101].conf.values["mp0"], ",")
+		must(t, s, "PUT", "/nodes/pve1/lxc/101/config", map[string]string{"delete": "mp0"})
+		delete(s.st.Volumes, volume)
+		_, err := request(s, rootUser, "PUT", "/nodes/pve1/lxc/101/config", map[string]string{"delete": "unused0"})
+		if (err != nil) != (want != "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", volume, err, want)
+		}
+		if left := s.guests[101].conf.values["unused0"]; (left != "") != (want != "") {
+			t.Errorf("unused0 is %q", left)
+		}
+	}
+}
