@@ -255,3 +255,37 @@ func TestDestroyMissing(t *testing.T) {
 		}
 	}
 }
+
+// A volume that has grown since a snapshot is as small again after the rollback, and grows again.
+func TestRollbackSize(t *testing.T) {
+	s := start(t, lab(t), Options{})
+	create(t, s, "101", map[string]string{"rootfs": "local-btrfs:1"})
+	const path = "/nodes/pve1/lxc/101"
+	size := func() Bytes { return s.State().Volumes["local-btrfs:101/vm-101-disk-0.raw"].Size }
+	must(t, s, "POST", path+"/snapshot", map[string]string{"snapname": "one"})
+	must(t, s, "PUT", path+"/resize", map[string]string{"disk": "rootfs", "size": "2G"})
+	must(t, s, "POST", path+"/snapshot", map[string]string{"snapname": "two"})
+	for _, step := range []struct {
+		snapshot string
+		want     Bytes
+	}{{"one", 1 << 30}, {"two", 2 << 30}, {"one", 1 << 30}} {
+		text, _, err := s.renderState()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := ParseState(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s = start(t, again, Options{}) // sizes are part of the state
+		must(t, s, "POST", path+"/snapshot/"+step.snapshot+"/rollback", nil)
+		if size() != step.want {
+			t.Errorf("after a rollback to %s it has %d bytes, want %d", step.snapshot, size(), step.want)
+		}
+	}
+	must(t, s, "PUT", path+"/resize", map[string]string{"disk": "rootfs", "size": "3G"})
+	must(t, s, "DELETE", path+"/snapshot/two", nil)
+	if v := s.State().Volumes["local-btrfs:101/vm-101-disk-0.raw"]; len(v.Sizes) != 1 || v.Sizes["one"] != 1<<30 {
+		t.Errorf("sizes at snapshots are %v", v.Sizes)
+	}
+}
