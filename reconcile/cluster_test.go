@@ -53,13 +53,8 @@ func cluster(t *testing.T, edit func(*sim.State), o sim.Options) *node {
 	if edit != nil {
 		edit(st)
 	}
-	n := &node{}
-	o.Seed, o.Fault = 1, n.observe
-	if n.Sim, err = sim.New(st, o); err != nil {
-		t.Fatal(err)
-	}
+	n := nodeOf(t, st, o)
 	t.Cleanup(n.Close)
-	n.root = proxmox.NewClient(n.As("root@pam"))
 	return n
 }
 
