@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/reconcile/execute"
@@ -142,12 +143,16 @@ func laneText(l plan.Lane, salt string) []string {
 		if err != nil { // an operation is made of texts and numbers
 			op = []byte(err.Error())
 		}
-		out = append(out, fmt.Sprintf("%s: %s %s", who, s.Op.Verb(), op))
+		as := who
+		if s.Access.Root {
+			as += " as root"
+		}
+		out = append(out, fmt.Sprintf("%s: %s %s", as, s.Op.Verb(), op))
 	}
 	return out
 }
 
-// withoutSecrets is an operation with a digest in place of the environment, whose variables hold secrets.
+// withoutSecrets is an operation with a digest in place of the environment and of raw lines, which may hold secrets.
 func withoutSecrets(op plan.Op, salt string) plan.Op {
 	switch o := op.(type) {
 	case plan.CreateContainer:
@@ -155,6 +160,9 @@ func withoutSecrets(op plan.Op, salt string) plan.Op {
 		return o
 	case plan.SetConfig:
 		o.Set = digested(o.Set, salt)
+		return o
+	case plan.SetRaw:
+		o.Lines = []string{digest(strings.Join(o.Lines, "\n"), salt)}
 		return o
 	case plan.RestoreContainer:
 		o.Values = digested(o.Values, salt)
@@ -172,10 +180,14 @@ func digested(v proxmox.Values, salt string) proxmox.Values {
 		return v
 	}
 	v = maps.Clone(v)
+	v[setting.Env.PVE] = digest(text, salt)
+	return v
+}
+
+func digest(text, salt string) string {
 	h := hmac.New(sha256.New, []byte(salt))
 	h.Write([]byte(text))
-	v[setting.Env.PVE] = fmt.Sprintf("(digest %x)", h.Sum(nil)[:8])
-	return v
+	return fmt.Sprintf("(digest %x)", h.Sum(nil)[:8])
 }
 
 // blockedOf are the blocked changes of a container, template or backup job.

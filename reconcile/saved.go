@@ -65,6 +65,7 @@ type savedPolicy struct {
 	RestartAll bool `json:"restartAll"`
 
 	DestroyVolumes map[proxmox.VMID][]string `json:"destroyVolumes,omitempty"`
+	RootNodes      []string                  `json:"rootNodes,omitempty"`
 }
 
 // Why a saved plan is refused.

@@ -38,6 +38,8 @@ type Executor struct {
 	// TaskTimeout is how long a task is waited for: 30 minutes where 0. The task itself goes on.
 	TaskTimeout time.Duration
 
+	// Root carries out the steps that only root@pam may; nil: such a step fails.
+	Root RootLane
 	// Secrets finds the passwords that new containers get; nil: a plan that needs one fails.
 	Secrets func(context.Context, spec.SecretRef) (proxmox.Secret, error)
 	// Progress is told what happens, one event at a time; nil: nobody is.

@@ -51,7 +51,7 @@ func (l *lane) step(ctx context.Context, index int, s plan.Step, begin time.Time
 
 // attempt sends the call of a step once and waits for its task. The record is nil where nothing was sent.
 func (l *lane) attempt(ctx context.Context, index int, s plan.Step, begin time.Time) (*journal.Record, error) {
-	send, err := l.prepare(ctx, s.Op)
+	send, err := l.prepare(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -87,10 +87,13 @@ func (l *lane) recorded(ctx context.Context, err error) {
 // A call sends what a step says; the task is zero where there is none.
 type call func(context.Context) (proxmox.UPID, error)
 
-// prepare makes the call of an operation, and reads what it needs for it.
-func (l *lane) prepare(ctx context.Context, op plan.Op) (call, error) {
+// prepare makes the call of a step, and reads what it needs for it.
+func (l *lane) prepare(ctx context.Context, s plan.Step) (call, error) {
+	if s.Access.Root {
+		return l.asRoot(ctx, s.Op)
+	}
 	c := l.run.Client
-	switch op := op.(type) {
+	switch op := s.Op.(type) {
 	case plan.CreateContainer:
 		return l.create(ctx, op)
 	case plan.SetConfig:
@@ -130,27 +133,33 @@ func (l *lane) prepare(ctx context.Context, op plan.Op) (call, error) {
 	case plan.DestroyContainer:
 		return l.destroy(ctx)
 	}
-	if call, err := l.prepareOther(ctx, op); call != nil || err != nil {
+	if call, err := l.prepareOther(ctx, s.Op); call != nil || err != nil {
 		return call, err
 	}
-	return nil, fmt.Errorf("%T is an operation that the executor does not know", op)
+	return nil, fmt.Errorf("%T is an operation that the executor does not know", s.Op)
 }
 
 func (l *lane) create(ctx context.Context, op plan.CreateContainer) (call, error) {
-	p := proxmox.CreateParams{ID: l.Ref.ID, Template: op.Template, Pool: op.Pool, Values: op.Values, SSHKeys: op.SSHKeys}
-	if !op.Password.IsZero() {
-		if l.run.Secrets == nil {
-			return nil, errors.New("secrets cannot be read here")
-		}
-		var err error
-		if p.Password, err = l.run.Secrets(ctx, op.Password); err != nil {
-			return nil, fmt.Errorf("read the password: %w", err)
-		}
-	}
+	p, err := l.createParams(ctx, op)
 	return func(ctx context.Context) (proxmox.UPID, error) {
 		task, err := l.run.Client.Create(ctx, l.Ref.Node, p)
 		return task, l.taken(err)
-	}, nil
+	}, err
+}
+
+func (l *lane) createParams(ctx context.Context, op plan.CreateContainer) (proxmox.CreateParams, error) {
+	p := proxmox.CreateParams{ID: l.Ref.ID, Template: op.Template, Pool: op.Pool, Values: op.Values, SSHKeys: op.SSHKeys}
+	if op.Password.IsZero() {
+		return p, nil
+	}
+	if l.run.Secrets == nil {
+		return p, errors.New("secrets cannot be read here")
+	}
+	var err error
+	if p.Password, err = l.run.Secrets(ctx, op.Password); err != nil {
+		return p, fmt.Errorf("read the password: %w", err)
+	}
+	return p, nil
 }
 
 // destroy makes sure that what goes is what the plan showed: Proxmox takes no digest here.

@@ -73,10 +73,10 @@ func (c *computation) without(w *spec.Container, edits []edit) []edit {
 		if e.kind != editFree {
 			e.frees = ""
 		}
-		if e.kind == editMove {
+		if why := stoppedOnly(e); why != "" {
 			c.block(Blocked{
 				ID: w.ID, Name: w.Name, What: e.change.Label(), Change: &e.change, Waiting: true,
-				Reason: "a volume is moved while the container is stopped: it waits for the restart",
+				Reason: why + ": it waits for the restart",
 			})
 			continue
 		}
@@ -85,14 +85,26 @@ func (c *computation) without(w *spec.Container, edits []edit) []edit {
 	return out
 }
 
+// stoppedOnly says why an edit is made while the container is stopped; "" where it need not be.
+func stoppedOnly(e edit) string {
+	switch e.kind {
+	case editMove:
+		return "a volume is moved while the container is stopped"
+	case editRaw:
+		return "raw lines are written while the container is stopped, since nothing shows whether a running one has them"
+	}
+	return ""
+}
+
 // possible moves the edits that Proxmox or the policy refuses to the blocked ones.
 func (c *computation) possible(w *spec.Container, edits []edit) []edit {
 	var out []edit
+	have := c.have.Containers[w.ID]
 	for _, e := range edits {
 		b := Blocked{ID: w.ID, Name: w.Name, What: e.change.Label(), Change: &e.change}
 		switch {
-		case e.change.Access.Root && e.kind != editWait:
-			b.Reason = rootReason(e.change.Access)
+		case c.barred(e.change.Access, have.Ref.Node) && e.kind != editWait:
+			b.Reason = c.rootReason(e.change.Access, have.Ref.Node)
 			b.Ways = []string{"make the change by hand as root@pam", "add the setting to lifecycle.ignore"}
 		case e.change.Effect == setting.Recreate:
 			b.Reason = "an existing container cannot change it"
@@ -106,7 +118,7 @@ func (c *computation) possible(w *spec.Container, edits []edit) []edit {
 			b.Reason, b.Ways = c.cannotAllocate(w, e)
 		case e.kind == editMove:
 			b.Reason, b.Ways = c.cannotHold(w.Node, e.value)
-		case e.kind == editTemplate && c.have.Containers[w.ID].Config.Current["parent"] != "":
+		case e.kind == editTemplate && have.Config.Current["parent"] != "":
 			b.Reason, b.Ways = "a container with snapshots cannot become a template", []string{"delete its snapshots"}
 		}
 		if b.Reason == "" {
@@ -125,6 +137,9 @@ func (c *computation) cannotAllocate(w *spec.Container, e edit) (why string, way
 	r, _ := e.change.New.(setting.Record)
 	if v, exists := setting.Volume.Get(r); exists {
 		return foreignVolume(w, v)
+	}
+	if _, isHost := setting.HostPath.Get(r); isHost {
+		return "", nil // nothing is allocated
 	}
 	storage, ok := setting.Storage.Get(r)
 	if !ok {

@@ -18,8 +18,10 @@ import (
 // overrides. Such a container is made with the owner's tag and not started; the next pass reads it, puts right
 // what the source brought, and starts it. So it never runs half-configured.
 func (c *computation) create(w *spec.Container, refuse func(string, string, ...string)) {
-	if why, ways := c.cannotCreate(w); why != "" {
-		refuse("create", why, ways...)
+	if hindrances := c.cannotCreate(w); len(hindrances) > 0 {
+		for _, h := range hindrances {
+			refuse("create", h.why, h.ways...)
+		}
 		return
 	}
 	from := c.resolve(w)
@@ -40,8 +42,11 @@ func (c *computation) create(w *spec.Container, refuse func(string, string, ...s
 		lane.Changes = changes
 		lane.Steps = []Step{{
 			Op:  CreateContainer{Template: from.volume, Pool: c.newPool(w), Values: values, SSHKeys: w.Init.SSHKeys, Password: w.Init.Password},
-			Why: changes,
+			Why: changes, Access: createAccess(changes),
 		}}
+		if lines, ok := setting.Raw.Get(w.Settings); ok && len(lines) > 0 {
+			lane.Steps = append(lane.Steps, rawStep(lines, changes))
+		}
 		switch {
 		case w.From.Image != "":
 			values[setting.Description.PVE] = c.mark()
@@ -71,33 +76,6 @@ func adjusted(w *spec.Container) string {
 		return "then put right as the spec says, and started"
 	}
 	return "then put right as the spec says"
-}
-
-// needsRoot refuses a create that only root@pam could make.
-func (c *computation) needsRoot(w *spec.Container, changes []setting.Change, refuse func(string, string, ...string)) (refused bool) {
-	for i, ch := range changes {
-		if ch.Access.Root {
-			c.block(Blocked{ID: w.ID, Name: w.Name, What: ch.Label(), Change: &changes[i], Reason: rootReason(ch.Access)})
-			refused = true
-		}
-	}
-	if refused {
-		refuse("create", "some of it only root@pam may set, and a container is never made in part",
-			"take that out of the spec", "create the container by hand as root@pam and adopt it")
-	}
-	return refused
-}
-
-// rootReason says why a change is left to root.
-func rootReason(a setting.Access) string {
-	return a.Reason + "; tend acts with an API token, to which Proxmox answers: " + a.Refusal
-}
-
-func withoutRoot(changes []setting.Change) []setting.Change {
-	return slices.DeleteFunc(slices.Clone(changes), func(ch setting.Change) bool {
-		_, isFamily := ch.Row.(*setting.Family)
-		return ch.Access.Root || isFamily || ch.Row.SpecPath() == setting.RootFS.Path
-	})
 }
 
 // restore is a restore with the settings that a parameter may override. Mounts and interfaces stay those of the
@@ -146,8 +124,36 @@ func (c *computation) cloneSteps(w *spec.Container) []Step {
 	}
 }
 
-// cannotCreate says why a container cannot be made, and what helps; "" where it can.
-func (c *computation) cannotCreate(w *spec.Container) (why string, ways []string) {
+// A hindrance is why something cannot be done, and what helps.
+type hindrance struct {
+	why  string
+	ways []string
+}
+
+// cannotCreate says all that keeps a container from being made; nothing where it can be. What makes the rest
+// pointless to ask stands alone.
+func (c *computation) cannotCreate(w *spec.Container) []hindrance {
+	if why, ways := c.cannotBe(w); why != "" {
+		return []hindrance{{why, ways}}
+	}
+	var out []hindrance
+	note := func(why string, ways []string) {
+		if why != "" {
+			out = append(out, hindrance{why, ways})
+		}
+	}
+	note(c.cannotJoin(c.newPool(w)))
+	if w.From.Clone.ID != 0 {
+		note(c.cannotClone(w))
+		return out
+	}
+	note(c.noTemplate(w))
+	note(c.doubles(w))
+	return append(out, c.cannotPlace(w)...)
+}
+
+// cannotBe says why there can be no such container, whatever it is made from.
+func (c *computation) cannotBe(w *spec.Container) (why string, ways []string) {
 	online, known := c.have.Nodes[w.Node]
 	path := "/vms/" + w.ID.String()
 	switch {
@@ -164,22 +170,8 @@ func (c *computation) cannotCreate(w *spec.Container) (why string, ways []string
 	case w.From.IsZero():
 		return "it does not exist, and the spec does not say what to make it from",
 			[]string{"write from: {template: …}", "correct the id, if the container exists under another one"}
-	case w.From.Clone.ID != 0:
-		if why, ways := c.cannotJoin(c.newPool(w)); why != "" {
-			return why, ways
-		}
-		return c.cannotClone(w)
 	}
-	if why, ways := c.noTemplate(w); why != "" {
-		return why, ways
-	}
-	if why, ways := c.cannotJoin(c.newPool(w)); why != "" {
-		return why, ways
-	}
-	if why, ways := c.doubles(w); why != "" {
-		return why, ways
-	}
-	return c.cannotPlace(w)
+	return "", nil
 }
 
 // noTemplate says why the template of a container is not to be had. A storage that the token may not see is not
@@ -243,11 +235,13 @@ func addresses(r setting.Record) map[string]bool {
 	return out
 }
 
-// cannotPlace says why the volumes of a new container find no place.
-func (c *computation) cannotPlace(w *spec.Container) (why string, ways []string) {
+// cannotPlace says which volumes of a new container find no place, and why.
+func (c *computation) cannotPlace(w *spec.Container) (out []hindrance) {
 	root := setting.RootFS.Or(w.Settings, nil)
 	if _, ok := setting.Storage.Get(root); !ok {
-		return "the spec does not say on which storage its root file system shall lie", []string{"write rootfs: {storage: …, size: …}"}
+		out = append(out, hindrance{
+			"the spec does not say on which storage its root file system shall lie", []string{"write rootfs: {storage: …, size: …}"},
+		})
 	}
 	mounts := mountsOf(w.Settings)
 	for _, id := range slices.Sorted(maps.Keys(mounts)) {
@@ -255,21 +249,23 @@ func (c *computation) cannotPlace(w *spec.Container) (why string, ways []string)
 		_, onStorage := setting.Storage.Get(mounts[id])
 		_, isVolume := setting.Volume.Get(mounts[id])
 		if !removed && !onStorage && !isVolume && setting.HostPath.Or(mounts[id], "") == "" {
-			return "the spec does not say what mount " + id + " shows", []string{"write storage and size for it, or volume, or hostPath"}
+			out = append(out, hindrance{
+				"the spec does not say what mount " + id + " shows", []string{"write storage and size for it, or volume, or hostPath"},
+			})
 		}
 	}
 	need := map[string]bool{}
-	for _, r := range append([]setting.Record{root}, slices.Collect(maps.Values(mountsOf(w.Settings)))...) {
+	for _, r := range append([]setting.Record{root}, slices.Collect(maps.Values(mounts))...) {
 		if s, ok := setting.Storage.Get(r); ok {
 			need[s] = true
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(need)) {
 		if why, ways := c.cannotHold(w.Node, name); why != "" {
-			return why, ways
+			out = append(out, hindrance{why, ways})
 		}
 	}
-	return "", nil
+	return out
 }
 
 // cannotClone says why a container cannot be copied, by the rules of pve-container API2/LXC.pm, clone_vm.
@@ -345,7 +341,9 @@ func createValues(want setting.Record, f setting.Facts) (proxmox.Values, []setti
 		if text == "" || !written && row.Equal(v, nil) {
 			continue // Proxmox's own default
 		}
-		values[i.PVE] = text
+		if i.Path != setting.Raw.Path { // which no call takes: they are written afterwards
+			values[i.PVE] = text
+		}
 		if written {
 			changes = append(changes, scalarChange(row, nil, v, f))
 		}

@@ -92,6 +92,13 @@ func TestCreate(t *testing.T) {
 		name: "a storage for other content", want: `"rootfs": {"storage": "isos", "size": "1GiB"}`,
 		plan: "101 web: blocked: create: storage isos does not take volumes of containers (content rootdir)\n0 in sync\n",
 	}, {
+		name: "all that stands in the way is told at once",
+		want: `"mounts": {"/a": {"storage": "tank", "size": "1GiB"}, "/b": {"storage": "isos", "size": "1GiB"}}`,
+		edit: func(c *spec.Container) { c.From.Template = "local:vztmpl/debian-12.tar.zst" },
+		plan: "101 web: blocked: create: template local:vztmpl/debian-12.tar.zst is not on node pve1\n" +
+			"101 web: blocked: create: storage isos does not take volumes of containers (content rootdir)\n" +
+			"101 web: blocked: create: storage tank does not exist on node pve1\n0 in sync\n",
+	}, {
 		name: "a root-only setting blocks the create: a container never starts half made",
 		want: `"features": {"fuse": true}`,
 		plan: "101 web: blocked: features: API tokens may only change nesting; tend acts with an API token, to which Proxmox answers: " +

@@ -35,6 +35,7 @@ const (
 	editMove              // move the volume to another storage
 	editFree              // destroy a volume that nothing mounts
 	editTemplate          // make the container a template
+	editRaw               // write the lines for LXC itself into the configuration file
 )
 
 // A differ compares what a container shall be with what it is and will be once it has stopped.
@@ -94,8 +95,11 @@ func (d *differ) row(row setting.Row) {
 		if v == nil || e.value == "" || row.Equal(v, nil) && !row.Info().Fixed && !explicitOff(current) {
 			e.kind = editDelete
 		}
-		if path == setting.Template.Path && v == true {
+		switch {
+		case path == setting.Template.Path && v == true:
 			e.kind = editTemplate
+		case path == setting.Raw.Path:
+			e.kind = editRaw
 		}
 	}
 	d.add(e)

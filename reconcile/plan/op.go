@@ -31,6 +31,9 @@ type SetConfig struct {
 	Revert []string
 }
 
+// SetRaw replaces the lines for LXC itself, each "key: value". Only root@pam can, and on the node alone.
+type SetRaw struct{ Lines []string }
+
 // Resize grows a volume.
 type Resize struct {
 	Disk string        // "rootfs" or "mp0"
@@ -110,6 +113,7 @@ func (MoveVolume) op()       {}
 func (DestroyVolume) op()    {}
 func (CreateContainer) op()  {}
 func (SetConfig) op()        {}
+func (SetRaw) op()           {}
 func (Resize) op()           {}
 func (Start) op()            {}
 func (Shutdown) op()         {}
@@ -131,6 +135,14 @@ func (o SetConfig) Verb() string {
 		}
 	}
 	return join(parts)
+}
+
+// Verb implements [Op].
+func (o SetRaw) Verb() string {
+	if len(o.Lines) == 0 {
+		return "remove raw LXC lines"
+	}
+	return "write raw LXC lines"
 }
 
 // Verb implements [Op].

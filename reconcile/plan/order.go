@@ -14,6 +14,7 @@ type sorting struct {
 	volumes    []edit // mounts and the root file system, and networks
 	grows      []edit
 	moves      []edit
+	raw        []edit // lines for LXC itself
 	template   []edit
 	frees      []string         // volumes that go, once they are not mounted any more
 	need       []setting.Change // what takes effect when the container stops
@@ -32,6 +33,8 @@ func sorted(edits []edit, have *Observed) sorting {
 			s.grows = append(s.grows, e)
 		case e.kind == editMove:
 			s.moves = append(s.moves, e)
+		case e.kind == editRaw:
+			s.raw = append(s.raw, e)
 		case e.kind == editTemplate:
 			s.template = append(s.template, e)
 		case e.key == setting.Protection.PVE:
@@ -120,23 +123,27 @@ func (s sorting) steps(f setting.Facts, restart, start bool) []Step {
 	return out
 }
 
-// powerSteps move volumes and bring the container to run, or to run with what was pending.
+// powerSteps do what is done to a stopped container, and bring it to run, or to run with what was pending. Of raw
+// lines nothing shows whether the running container has them, so that they are written while it is stopped.
 func (s sorting) powerSteps(f setting.Facts, restart, start bool) []Step {
-	var moves []Step
+	var stopped []Step
 	for _, e := range s.moves {
-		moves = append(moves, stepOf(MoveVolume{Disk: e.key, Storage: e.value}, e))
+		stopped = append(stopped, stepOf(MoveVolume{Disk: e.key, Storage: e.value}, e))
+	}
+	for _, e := range s.raw {
+		stopped = append(stopped, stepOf(setRaw(e), e))
 	}
 	switch {
-	case f.Running && len(moves) > 0:
-		cause := labels(changesOf(s.moves))
-		out := append([]Step{{Op: Shutdown{shutdownTimeout}, Effect: setting.Restart, Cause: cause}}, moves...)
+	case f.Running && len(stopped) > 0:
+		cause := labels(changesOf(append(s.moves, s.raw...)))
+		out := append([]Step{{Op: Shutdown{shutdownTimeout}, Effect: setting.Restart, Cause: cause}}, stopped...)
 		return append(out, Step{Op: Start{}, Cause: "stopped for " + cause})
 	case f.Running && restart:
 		return []Step{{Op: Reboot{shutdownTimeout}, Effect: setting.Restart, Why: s.need, Cause: labels(s.need)}}
 	case start:
-		return append(moves, Step{Op: Start{}, Cause: "state: running"})
+		return append(stopped, Step{Op: Start{}, Cause: "state: running"})
 	}
-	return moves
+	return stopped
 }
 
 func stepOf(op Op, e edit) Step {
@@ -150,23 +157,28 @@ func protect(on bool, cause string) Step {
 // revertFirst drops what is pending for keys that are edited, before the stop of the container would put it in
 // force: the edits were computed on what is in force now, and some values only root@pam may take away again.
 func revertFirst(edits []edit, have *Observed) (steps []Step, rest []edit) {
-	op, step := SetConfig{Set: proxmox.Values{}}, Step{Cause: "drops what is pending before the stop puts it in force"}
+	var drop []edit
 	for _, e := range edits {
-		if have.pending(e.key) && !slices.Contains(op.Revert, e.key) {
+		if have.pending(e.key) && !slices.ContainsFunc(drop, func(d edit) bool { return d.key == e.key }) {
+			drop = append(drop, e)
+		}
+		if e.kind != editRevert {
+			e.undo = false
+			rest = append(rest, e)
+		}
+	}
+	for _, part := range byLane(drop) {
+		op, step := SetConfig{Set: proxmox.Values{}}, Step{Access: part[0].change.Access, Cause: "drops what is pending before the stop puts it in force"}
+		for _, e := range part {
 			op.Revert = append(op.Revert, e.key)
+			if e.kind == editRevert {
+				step.Why = append(step.Why, e.change)
+			}
 		}
-		if e.kind == editRevert {
-			step.Why = append(step.Why, e.change)
-			continue
-		}
-		e.undo = false
-		rest = append(rest, e)
+		step.Op = op
+		steps = append(steps, step)
 	}
-	if len(op.Revert) == 0 {
-		return nil, rest
-	}
-	step.Op = op
-	return []Step{step}, rest
+	return steps, rest
 }
 
 // volumeSteps puts all edits that allocate nothing and touch no network into one call, each other one into a
@@ -188,13 +200,32 @@ func volumeSteps(edits []edit) []Step {
 	return steps
 }
 
-// configStep is one call with all the given edits; none where there are none. A call before it drops pending
-// values that a delete would leave: Proxmox takes no delete and revert of a key together.
+// configStep is one call with all the given edits, or one for each lane; none where there are none.
 func configStep(edits []edit) (steps []Step) {
-	if len(edits) == 0 {
-		return nil
+	for _, part := range byLane(edits) {
+		steps = append(steps, configCall(part)...)
 	}
-	op, undo, step := SetConfig{Set: proxmox.Values{}}, SetConfig{Set: proxmox.Values{}}, Step{}
+	return steps
+}
+
+// byLane parts edits into those that an API token makes and those that root makes, leaving out what is empty.
+func byLane(edits []edit) (parts [][]edit) {
+	var token, root []edit
+	for _, e := range edits {
+		if e.change.Access.Root {
+			root = append(root, e)
+		} else {
+			token = append(token, e)
+		}
+	}
+	return slices.DeleteFunc([][]edit{token, root}, func(part []edit) bool { return len(part) == 0 })
+}
+
+// configCall is one call with edits of one lane. A call before it drops pending values that a delete would leave:
+// Proxmox takes no delete and revert of a key together.
+func configCall(edits []edit) (steps []Step) {
+	access := edits[0].change.Access
+	op, undo, step := SetConfig{Set: proxmox.Values{}}, SetConfig{Set: proxmox.Values{}}, Step{Access: access}
 	for _, e := range edits {
 		switch {
 		case e.kind == editRevert:
@@ -209,11 +240,10 @@ func configStep(edits []edit) (steps []Step) {
 		}
 		step.Why = append(step.Why, e.change)
 		step.Effect = max(step.Effect, e.change.Effect)
-		step.Access.Root = step.Access.Root || e.change.Access.Root
 	}
 	step.Op = op
 	if len(undo.Revert) > 0 {
-		steps = append(steps, Step{Op: undo, Cause: "drops a pending value, which a delete would leave"})
+		steps = append(steps, Step{Op: undo, Access: access, Cause: "drops a pending value, which a delete would leave"})
 	}
 	return append(steps, step)
 }

@@ -77,11 +77,11 @@ type Lane struct {
 	Base proxmox.Config
 }
 
-// A Step is one call of the API.
+// A Step is one call of the API, or where its access says so one exception of the root lane.
 type Step struct {
 	Op     Op
 	Effect setting.Effect
-	Access setting.Access
+	Access setting.Access   // who carries it out: an API token, or root@pam on the node
 	Why    []setting.Change // the changes that it carries
 	Cause  string           // in words, where Why does not say it
 }
@@ -139,6 +139,9 @@ type Policy struct {
 	RestartAll bool // restart what needs it, whatever the spec's policies
 	// DestroyVolumes are volumes that shall be destroyed with their data, by container.
 	DestroyVolumes map[proxmox.VMID][]string
+	// RootNodes are the nodes on which somebody acts as root@pam for tend. What only root@pam may do is planned
+	// there and blocked elsewhere; none: the root lane is off.
+	RootNodes []string
 }
 
 // shutdownTimeout is how long a container may take to stop before it is stopped by force; Proxmox's own

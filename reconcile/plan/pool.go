@@ -35,7 +35,7 @@ func (c *computation) poolChange(w *spec.Container, id proxmox.VMID) (ch setting
 	if new == "" {
 		step.Op = LeavePool{Pool: old}
 	}
-	if b.Reason, b.Ways = c.obstacle(step.Op, Lane{Ref: proxmox.Ref{Node: w.Node, ID: id}}); b.Reason != "" {
+	if b.Reason, b.Ways = c.obstacle(step, Lane{Ref: proxmox.Ref{Node: w.Node, ID: id}}); b.Reason != "" {
 		c.block(b)
 		return ch, nil, false
 	}

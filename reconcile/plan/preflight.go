@@ -12,11 +12,12 @@ import (
 	"github.com/felhom/tend/spec/setting"
 )
 
-// obstacle says why the call of an operation would be refused, as far as that can be told beforehand: a privilege
-// that the token lacks, a bridge that is not there, a storage that is full. "" where nothing is known to be in the
-// way; what was not read is in nobody's way.
-func (c *computation) obstacle(op Op, l Lane) (why string, ways []string) {
-	if c.have.Permissions != nil {
+// obstacle says why the call of a step would be refused, as far as that can be told beforehand: a privilege that
+// the token lacks, a bridge that is not there, a storage that is full. "" where nothing is known to be in the way;
+// what was not read is in nobody's way, and root lacks no privilege.
+func (c *computation) obstacle(s Step, l Lane) (why string, ways []string) {
+	op := s.Op
+	if c.have.Permissions != nil && !s.Access.Root {
 		if lacks := c.have.Permissions.Lacks(c.have.Privileges(op, l)); len(lacks) > 0 {
 			return lacking(lacks)
 		}
@@ -91,7 +92,7 @@ func (c *computation) preflightEdit(w *spec.Container, e edit) (why string, ways
 	have := c.have.Containers[w.ID]
 	l := Lane{Ref: have.Ref, Base: have.Config}
 	for _, op := range e.ops(setting.Protection.Or(have.Current.Record, false)) {
-		if why, ways := c.obstacle(op, l); why != "" {
+		if why, ways := c.obstacle(Step{Op: op, Access: e.change.Access}, l); why != "" {
 			return why, ways
 		}
 	}
@@ -109,6 +110,8 @@ func (e edit) ops(protected bool) []Op {
 		out = []Op{Resize{Disk: e.key, Size: e.size}}
 	case editMove:
 		out = []Op{MoveVolume{Disk: e.key, Storage: e.value}}
+	case editRaw:
+		out = []Op{setRaw(e)}
 	case editFree:
 	case editDelete, editRevert:
 		out = []Op{SetConfig{Delete: []string{e.key}}}
@@ -136,7 +139,7 @@ func (c *computation) powerless(w *spec.Container, id proxmox.VMID, due string) 
 	if c.leftToHA(w, id, due) {
 		return true
 	}
-	why, ways := c.obstacle(Start{}, Lane{Ref: proxmox.Ref{Node: w.Node, ID: id}})
+	why, ways := c.obstacle(Step{Op: Start{}}, Lane{Ref: proxmox.Ref{Node: w.Node, ID: id}})
 	if why != "" {
 		c.block(Blocked{ID: w.ID, Name: w.Name, What: due, Reason: why, Ways: ways})
 	}
@@ -181,7 +184,7 @@ func (c *computation) preflight() {
 // obstacles says why one of several steps would be refused.
 func (c *computation) obstacles(l Lane, steps []Step) (why string, ways []string) {
 	for _, s := range steps {
-		if why, ways := c.obstacle(s.Op, l); why != "" {
+		if why, ways := c.obstacle(s, l); why != "" {
 			return why, ways
 		}
 	}

@@ -27,7 +27,7 @@ func (p *Plan) String() string {
 			}
 		}
 		for i, s := range l.Steps {
-			fmt.Fprintf(&b, "  %d. %s%s\n", i+1, describe(s.Op), note(s.Cause))
+			fmt.Fprintf(&b, "  %d. %s%s%s\n", i+1, lane(s.Access), describe(s.Op), note(s.Cause))
 		}
 	}
 	for _, x := range p.Blocked {
@@ -71,6 +71,14 @@ func uses(l Lane) string {
 	return " · after " + join(out)
 }
 
+// lane marks what is done as root.
+func lane(a setting.Access) string {
+	if a.Root {
+		return "as root: "
+	}
+	return ""
+}
+
 func note(s string) string {
 	if s == "" {
 		return ""
@@ -105,6 +113,8 @@ func describe(op Op) string {
 			parts = append(parts, "revert "+join(o.Revert))
 		}
 		return strings.Join(parts, "; ")
+	case SetRaw:
+		return o.Verb() + note(setting.Raw.Text(o.Lines))
 	case DestroyContainer:
 		return o.Verb() + " with " + join(o.Volumes)
 	}

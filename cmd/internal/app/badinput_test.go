@@ -337,7 +337,7 @@ func TestClockSkew(t *testing.T) {
 		if code != 0 {
 			t.Errorf("exit code %d", code)
 		}
-		wants(t, out, "warning", "clock of pve1", "1h0m0s "+map[bool]string{true: "behind", false: "ahead of"}[skew < 0]+" this machine's")
+		wants(t, out, "warning", "clock of pve1", "is about 1h0m0s "+map[bool]string{true: "behind", false: "ahead of"}[skew < 0]+" this machine's")
 	}
 }
 

@@ -4,7 +4,6 @@ package doctor
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -123,37 +122,6 @@ func (d *Doctor) node(ctx context.Context, n proxmox.Node) {
 	d.add(OK, "node "+n.Name, "", "online")
 	d.clock(ctx, n.Name)
 	d.storages(ctx, n.Name)
-}
-
-// maxSkew is how far clocks may be apart. Beyond it, times of tasks and snapshots mislead.
-const maxSkew = 5 * time.Second
-
-func (d *Doctor) clock(ctx context.Context, node string) {
-	r := proxmox.Request{Method: "GET", Path: "/nodes/" + node + "/time"}
-	before := d.Now()
-	raw, err := d.Transport.Do(ctx, r)
-	var t struct {
-		Time int64 `json:"time"`
-	}
-	if err == nil {
-		err = json.Unmarshal(raw, &t)
-	}
-	if err != nil {
-		d.add(Warning, "clock of "+node, hint(err), "cannot be read: %v", err)
-		return
-	}
-	// the node tells whole seconds, at some moment of the request
-	middle := before.Add(d.Now().Sub(before) / 2)
-	skew := time.Unix(t.Time, 0).Add(time.Second / 2).Sub(middle).Round(time.Second)
-	if skew.Abs() > maxSkew {
-		way := "ahead of"
-		if skew < 0 {
-			way = "behind"
-		}
-		d.add(Warning, "clock of "+node, "let both follow NTP (chrony)", "is %v %s this machine's", skew.Abs(), way)
-		return
-	}
-	d.add(OK, "clock of "+node, "", "agrees with this machine's")
 }
 
 func (d *Doctor) storages(ctx context.Context, node string) {

@@ -1,0 +1,58 @@
+package execute
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/reconcile/plan"
+)
+
+// A RootLane does on a node what only root@pam may. Each method does one thing and returns when that has ended,
+// well or not: there is no task to wait for. Errors are those of the API: [proxmox.ErrModified] where the digest
+// does not hold any more, [proxmox.ErrLocked] and [proxmox.ErrBusy] where nothing was done and it may be tried
+// again, [proxmox.ErrOutcomeUnknown] where the connection to whoever acts broke.
+type RootLane interface {
+	// Create makes a container and leaves it stopped.
+	Create(ctx context.Context, node string, p proxmox.CreateParams) error
+	// SetConfig changes settings, if the configuration has the digest still.
+	SetConfig(ctx context.Context, r proxmox.Ref, u proxmox.Update) error
+	// SetRaw puts lines for LXC itself in the place of those that the configuration has, if it has the digest still.
+	SetRaw(ctx context.Context, r proxmox.Ref, lines []proxmox.RawLine, digest string) error
+}
+
+// asRoot is the call of an operation in the root lane.
+func (l *lane) asRoot(ctx context.Context, op plan.Op) (call, error) {
+	root := l.run.Root
+	if root == nil {
+		return nil, errors.New("only root@pam may do it, and nobody acts as root here")
+	}
+	switch op := op.(type) {
+	case plan.CreateContainer:
+		p, err := l.createParams(ctx, op)
+		return untracked(func(ctx context.Context) error { return l.taken(root.Create(ctx, l.Ref.Node, p)) }), err
+	case plan.SetConfig:
+		digest, err := l.digest(ctx)
+		u := proxmox.Update{Set: op.Set, Delete: op.Delete, Revert: op.Revert, Digest: digest}
+		return untracked(func(ctx context.Context) error { return root.SetConfig(ctx, l.Ref, u) }), err
+	case plan.SetRaw:
+		digest, err := l.digest(ctx)
+		return untracked(func(ctx context.Context) error { return root.SetRaw(ctx, l.Ref, rawLines(op.Lines), digest) }), err
+	}
+	return nil, fmt.Errorf("%T is no operation of the root lane", op)
+}
+
+// untracked is a call that has ended when it returns.
+func untracked(do func(context.Context) error) call {
+	return func(ctx context.Context) (proxmox.UPID, error) { return proxmox.UPID{}, do(ctx) }
+}
+
+func rawLines(lines []string) []proxmox.RawLine {
+	out := make([]proxmox.RawLine, len(lines))
+	for i, line := range lines {
+		out[i].Key, out[i].Value, _ = strings.Cut(line, ": ")
+	}
+	return out
+}
