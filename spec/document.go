@@ -200,7 +200,7 @@ var Document = setting.Object{
 	Groups: map[string]setting.Group{
 		"cluster": {Doc: "The cluster that the spec is for.", Example: "{name: home, nodes: [pve1]}"},
 	},
-	Rows: []setting.Row{ClusterName, Owner, Nodes, Defaults, Profiles, Templates, Containers, BackupJobs},
+	Rows: []setting.Row{ClusterName, Owner, Nodes, Defaults, Profiles, Templates, HostMounts, Snippets, Containers, BackupJobs},
 }
 
 // nameExpr is what a host name may be, without dots.

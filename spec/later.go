@@ -20,12 +20,10 @@ type LaterField struct{ Path, Value string }
 // LaterInDocument and LaterInContainer are all there are, of a document and of a container or layer.
 var (
 	LaterInDocument = []LaterField{
-		{Path: "hostMounts"}, {Path: "snapshotPolicies"},
+		{Path: "snapshotPolicies"},
 	}
 	LaterInContainer = []LaterField{
 		{Path: "snapshots"},
-		{Path: "mounts.*.hostMount"},
-		{Path: "mounts.*.path"},
 		{Path: "init.password.age"},
 	}
 )

@@ -147,7 +147,7 @@ func (o *Observer) configs(ctx context.Context, want *spec.State, have *plan.Liv
 		}
 		raw := false
 		if w != nil {
-			_, raw = setting.Raw.Get(w.Settings)
+			_, raw = setting.Raw.Get(want.Settings(w))
 		}
 		g.Go(func() error {
 			err := o.config(ctx, c, raw)

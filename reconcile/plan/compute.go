@@ -3,7 +3,6 @@ package plan
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -88,12 +87,10 @@ func (c *computation) refuseForeign(w *spec.Container, have *Observed, refuse fu
 	refuse("change", reason, "to take it over: write adopt: true, or apply with --adopt", "give the container another id")
 }
 
-// settings are the values that a container shall have: those written, its host name and the owner's tag.
+// settings are the values that a container shall have, in Proxmox's terms: those written, its host name and the owner's
+// tag.
 func (c *computation) settings(w *spec.Container) setting.Record {
-	r := maps.Clone(w.Settings)
-	if r == nil {
-		r = setting.Record{}
-	}
+	r := c.want.Settings(w)
 	if _, ok := setting.Hostname.Get(r); !ok {
 		setting.Hostname.Set(r, w.Name)
 	}

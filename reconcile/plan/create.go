@@ -44,7 +44,7 @@ func (c *computation) create(w *spec.Container, refuse func(string, string, ...s
 			Op:  CreateContainer{Template: from.volume, Pool: c.newPool(w), Values: values, SSHKeys: w.Init.SSHKeys, Password: w.Init.Password},
 			Why: changes, Access: createAccess(changes),
 		}}
-		if lines, ok := setting.Raw.Get(w.Settings); ok && len(lines) > 0 {
+		if lines := setting.Raw.Or(c.settings(w), nil); len(lines) > 0 {
 			lane.Steps = append(lane.Steps, rawStep(lines, changes))
 		}
 		switch {
@@ -243,14 +243,14 @@ func (c *computation) cannotPlace(w *spec.Container) (out []hindrance) {
 			"the spec does not say on which storage its root file system shall lie", []string{"write rootfs: {storage: …, size: …}"},
 		})
 	}
-	mounts := mountsOf(w.Settings)
+	mounts := mountsOf(c.settings(w))
 	for _, id := range slices.Sorted(maps.Keys(mounts)) {
 		removed, _ := setting.Removal(mounts[id])
 		_, onStorage := setting.Storage.Get(mounts[id])
 		_, isVolume := setting.Volume.Get(mounts[id])
 		if !removed && !onStorage && !isVolume && setting.HostPath.Or(mounts[id], "") == "" {
 			out = append(out, hindrance{
-				"the spec does not say what mount " + id + " shows", []string{"write storage and size for it, or volume, or hostPath"},
+				"the spec does not say what mount " + id + " shows", []string{"write storage and size for it, or volume, or hostPath, or hostMount"},
 			})
 		}
 	}

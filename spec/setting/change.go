@@ -90,9 +90,9 @@ const longestNote = 60
 
 // rawLines shows each line for LXC that comes or goes.
 func (c Change) rawLines() []Line {
-	old, _ := c.Old.([]string)
-	new, _ := c.New.([]string)
-	var out []Line
+	before, _ := c.Old.([]string)
+	after, _ := c.New.([]string)
+	out, old, new := rawMountLines(before, after)
 	for _, line := range beyond(old, new) {
 		out = append(out, Line{"-", c.Label(), c.text([]string{line})})
 	}
@@ -105,7 +105,7 @@ func (c Change) rawLines() []Line {
 		out = append(out, Line{"+", c.Label(), text})
 	}
 	if len(out) == 0 {
-		return []Line{{"~", c.Label(), "other order of " + c.text(old)}}
+		return []Line{{"~", c.Label(), "other order of " + c.text(before)}}
 	}
 	return out
 }
