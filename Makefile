@@ -26,7 +26,7 @@ build: ## make bin/tend, a static binary
 test: ## run the tests
 	@$(GATE) test
 
-race: ## run the tests with the race detector
+race: ## run the tests with the race detector, with fewer random cases
 	@$(GATE) test -race
 
 lint: format vet staticcheck tidy layers ## check format, vet, staticcheck, go.mod and the layers
@@ -67,7 +67,7 @@ tidy:
 	@$(GO) mod verify
 
 layers:
-	@$(GO) test ./cmd/internal/house
+	@$(GATE) test ./cmd/internal/house
 
 gen-check:
 	@$(GATE) gen -check

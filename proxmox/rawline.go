@@ -30,12 +30,10 @@ func (l RawLine) Check() error {
 }
 
 // checkRawValue refuses what would not be read back as it was written (pve-container LXC/Config.pm,
-// parse_pct_config: one line each, white space at either end is dropped).
+// parse_pct_config: one line each, white space at either end is dropped). An empty value means something to LXC: it
+// clears a list, as "lxc.cap.drop:" does.
 func checkRawValue(value string) error {
-	switch {
-	case value == "":
-		return errors.New("is empty: remove the line")
-	case strings.TrimSpace(value) != value:
+	if strings.TrimSpace(value) != value {
 		return errors.New("begins or ends with white space, which Proxmox drops")
 	}
 	for _, r := range value {

@@ -364,24 +364,17 @@ func sourceJob(t *testing.T) *job {
 // TestSourcesKilled kills the process before and after each call that makes containers of all kinds of sources, and
 // lets a new one finish.
 func TestSourcesKilled(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes seconds")
-	}
 	j := sourceJob(t)
 	for _, after := range []bool{false, true} {
 		t.Run(map[bool]string{false: "before", true: "after"}[after], func(t *testing.T) {
 			t.Parallel()
-			for i := 1; j.killed(t, i, after); i++ {
-			}
+			calls(func(i int) bool { return j.killed(t, i, after) })
 		})
 	}
 }
 
 // TestSourcesFault lets each of these calls fail in turn.
 func TestSourcesFault(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes seconds")
-	}
 	j := sourceJob(t)
 	isWork := func(c sim.Call) bool { return startsTask(c) && strings.Contains(c.Path, "/status/") }
 	for name, f := range map[string]struct {
@@ -395,8 +388,7 @@ func TestSourcesFault(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for i := 1; j.faulty(t, i, f.fault, f.only); i++ {
-			}
+			calls(func(i int) bool { return j.faulty(t, i, f.fault, f.only) })
 		})
 	}
 }

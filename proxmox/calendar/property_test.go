@@ -93,20 +93,20 @@ func (m model) matches(local time.Time) bool {
 // runs finds the runs of a model by looking at every minute of a time that passes, as a clock on the wall does.
 func (m model) runs(from, until time.Time, dst calendar.DST) []time.Time {
 	named := m.hours != nil && len(m.hours) < 24
-	seen := map[time.Time]bool{}
+	seen := map[int64]bool{} // what the clock on the wall has shown, in seconds
 	var out []time.Time
 	var last time.Time
 	// Two days earlier, to have seen what is about to be repeated.
 	for at := from.Add(-48 * time.Hour); at.Before(until); at = at.Add(time.Minute) {
 		local := wall(at)
-		due := m.matches(local) && !(named && seen[local])
+		due := m.matches(local) && !(named && seen[local.Unix()])
 		for gap := last.Add(time.Minute); !last.IsZero() && gap.Before(local); gap = gap.Add(time.Minute) {
 			due = due || named && dst == calendar.Shift && m.matches(gap)
 		}
 		if due && at.After(from) {
 			out = append(out, at)
 		}
-		seen[local], last = true, local
+		seen[local.Unix()], last = true, local
 	}
 	return out
 }
@@ -119,9 +119,15 @@ func wall(t time.Time) time.Time {
 
 func TestRunsAroundChanges(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	cases, compared := 0, 0
+	cases, compared, least, few := 0, 0, 500, 1
+	if testing.Short() {
+		least, few = 50, 8
+	}
 	for _, name := range zones {
-		for _, change := range changes(zone(t, name), rng) {
+		for i, change := range changes(zone(t, name), rng) {
+			if i%few != 0 {
+				continue
+			}
 			m := randomModel(rng)
 			e := parse(t, m.String())
 			from, until := change.Add(-30*time.Hour), change.Add(30*time.Hour)
@@ -146,7 +152,7 @@ func TestRunsAroundChanges(t *testing.T) {
 			}
 		}
 	}
-	if cases < 500 {
+	if cases < least {
 		t.Errorf("only %d cases", cases)
 	}
 	t.Logf("%d runs agree in %d cases", compared, cases)
@@ -225,8 +231,11 @@ func check(t *testing.T, e calendar.Event, after time.Time, o calendar.Options) 
 
 func TestProperties(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
-	parsed, fired := 0, 0
-	for range 30000 {
+	parsed, fired, texts := 0, 0, 30_000
+	if testing.Short() {
+		texts = 3_000
+	}
+	for range texts {
 		e, err := calendar.Parse(randomText(rng))
 		if err != nil {
 			continue
@@ -251,8 +260,8 @@ func TestProperties(t *testing.T) {
 			t.Fatalf("%q after %s in %s: shift %s, upstream %s", e, after, loc, a, b)
 		}
 	}
-	t.Logf("%d of 30000 texts are events, %d of them fire", parsed, fired)
-	if fired < 10000 {
+	t.Logf("%d of %d texts are events, %d of them fire", parsed, texts, fired)
+	if fired < texts/3 {
 		t.Errorf("only %d events fire", fired)
 	}
 }

@@ -1,7 +1,11 @@
 package privileged
 
 import (
-	"strconv"
+	"fmt"
+	"maps"
+	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -118,25 +122,39 @@ func setCommand(r SetConfig) Command {
 // option is a name and its value in one word: whatever the value begins with, it is taken for nothing else.
 func option(name, value string) string { return "--" + name + "=" + value }
 
-// TasksCommand lists the tasks of a node that run and ran, latest first, as JSON; of one container and type where they
-// are not zero.
-func TasksCommand(node string, running bool, id proxmox.VMID, worker string, limit int) Command {
-	source := "all"
-	if running {
-		source = "active"
+// readable are the paths that [ReadCommand] reads: tasks, by which it is known how a create ended and whether the
+// holder of a lock is dead.
+var readable = regexp.MustCompile(`^/nodes/[a-zA-Z0-9-]+/tasks(?:/UPID:[^/\s]+/(?:status|log))?$`)
+
+// ReadCommand is a read of the API on the node itself, whose output is the "data" of its answer as JSON. It reads
+// tasks and nothing else; everything else the API tells a token.
+//
+// It is never passed on to another node (pve-manager CLI/pvesh.pm, proxy_handler, would take SSH for that).
+func ReadCommand(r proxmox.Request) (Command, error) {
+	path, err := url.PathUnescape(r.Path)
+	if err != nil || !r.IsRead() || !readable.MatchString(path) {
+		return Command{}, fmt.Errorf("%v is not read in the privileged lane", r)
 	}
-	argv := []string{pveshPath, "get", "/nodes/" + node + "/tasks", option("source", source)}
-	if id != 0 {
-		argv = append(argv, option("vmid", id.String()))
+	argv := []string{pveshPath, "--noproxy", "get", path}
+	for _, key := range slices.Sorted(maps.Keys(r.Params)) {
+		argv = append(argv, option(key, r.Params.Get(key)))
 	}
-	if worker != "" {
-		argv = append(argv, option("typefilter", worker))
-	}
-	argv = append(argv, option("limit", strconv.Itoa(limit)), "--output-format=json")
-	return Command{Argv: argv, Timeout: readTime}
+	return Command{Argv: append(argv, "--output-format=json"), Timeout: readTime}, nil
 }
 
-// TaskCommand reads the state of a task, as JSON.
-func TaskCommand(u proxmox.UPID) Command {
-	return Command{Argv: []string{pveshPath, "get", "/nodes/" + u.Node + "/tasks/" + u.String() + "/status", "--output-format=json"}, Timeout: readTime}
+// StatusCommand tells whether a container of this node runs: "status: running".
+func StatusCommand(id proxmox.VMID) Command {
+	return Command{Argv: []string{pctPath, "status", id.String()}, Timeout: readTime}
 }
+
+// ConfigFile is the configuration file of a container. /etc/pve/lxc is a symbolic link to the directory of the node.
+func ConfigFile(ref proxmox.Ref) string {
+	return "/etc/pve/nodes/" + ref.Node + "/lxc/" + ref.ID.String() + ".conf"
+}
+
+// LockFile is the file that Proxmox locks while it changes a container (pve-container LXC/Config.pm,
+// config_file_lock).
+func LockFile(id proxmox.VMID) string { return "/run/lock/lxc/pve-config-" + id.String() + ".lock" }
+
+// LockWait is how long Proxmox waits for that lock (pve-guest-common AbstractConfig.pm, lock_config).
+const LockWait = 10 * time.Second

@@ -118,6 +118,7 @@ func (r Unlock) Validate() error {
 	var f faults
 	f.target(r.Ref)
 	f.add(lockName.MatchString(r.Lock) && len(r.Lock) < 40, "%.80q is not the name of a lock", r.Lock)
+	f.add(r.Lock != "mounted", "the lock mounted was set by a person with pct mount: pct unmount takes both away")
 	f.add(r.Task.IsZero() || r.Task.Node == r.Ref.Node, "task %.80s ran on another node", r.Task)
 	if !r.Task.IsZero() {
 		_, err := proxmox.ParseUPID(r.Task.String())

@@ -3,6 +3,7 @@ package sim
 import (
 	"maps"
 	"strings"
+	"sync"
 
 	"github.com/felhom/tend/proxmox"
 )
@@ -128,8 +129,8 @@ func (n *node) find(path string) (map[string]*route, map[string]string) {
 	return n.methods, vars
 }
 
-// routeTree is the table of all routes.
-func routeTree() *node {
+// routeTree is the table of all routes. All simulators of a process share it, and only read it.
+var routeTree = sync.OnceValue(func() *node {
 	root := &node{}
 	for _, group := range [][]route{
 		clusterRoutes, nodeRoutes, accessRoutes, ticketRoutes, userRoutes, lxcRoutes, lxcCreateRoutes, lxcConfigRoutes,
@@ -142,7 +143,7 @@ func routeTree() *node {
 		}
 	}
 	return root
-}
+})
 
 // withPathParams adds the schemas of the parameters in a path.
 func withPathParams(path string, own props) props {

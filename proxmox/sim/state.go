@@ -67,6 +67,7 @@ type Node struct {
 	Devices     []string           `yaml:"devices,omitempty"`     // device nodes besides the usual ones
 	Directories []string           `yaml:"directories,omitempty"` // roots of what may be bind mounted, besides the usual ones
 	Missing     []string           `yaml:"missing,omitempty"`     // what its kernel cannot: tc-police
+	Files       map[string]*File   `yaml:"files,omitempty"`       // what root wrote, by path
 }
 
 // A Bridge is a network bridge of a node.

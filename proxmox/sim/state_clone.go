@@ -12,6 +12,7 @@ func (st *State) clone() *State {
 	out.Nodes = cloneMap(st.Nodes, func(n *Node) {
 		n.Bridges = cloneMap(n.Bridges, func(*Bridge) {})
 		n.Devices, n.Directories, n.Missing = slices.Clone(n.Devices), slices.Clone(n.Directories), slices.Clone(n.Missing)
+		n.Files = cloneMap(n.Files, func(*File) {})
 	})
 	out.Storages = cloneMap(st.Storages, func(s *Storage) {
 		s.Content, s.Nodes = slices.Clone(s.Content), slices.Clone(s.Nodes)

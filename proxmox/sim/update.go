@@ -159,7 +159,7 @@ func (ch *change) prepare(k, v string) (string, error) {
 	case isMountKey(k):
 		return v, ch.checkMount(k, v)
 	case k == "hookscript":
-		return v, ch.sim.checkHookscript(v)
+		return v, ch.sim.checkHookscript(ch.guest.node, v)
 	case k == "nameserver" || k == "searchdomain":
 		return strings.Join(splitList(v), " "), nil
 	case k == "unprivileged":
@@ -219,8 +219,8 @@ func checkIDMap(entries []string) error {
 	return nil
 }
 
-// checkHookscript is pve-guest-common GuestHelpers.pm, check_hookscript.
-func (s *Sim) checkHookscript(volid string) error {
+// checkHookscript is pve-guest-common GuestHelpers.pm, check_hookscript. A snippet that no root wrote is executable.
+func (s *Sim) checkHookscript(node, volid string) error {
 	n, err := s.parseVolume(volid)
 	switch {
 	case err != nil:
@@ -229,6 +229,9 @@ func (s *Sim) checkHookscript(volid string) error {
 		return dief("'%s' is not in the snippets directory", volid)
 	case !slices.Contains(s.st.Snippets, volid):
 		return dief("script '%s' does not exist", volid)
+	}
+	if f := s.st.Nodes[node].Files[s.volumePath(volid)]; f != nil && f.Mode&0o111 == 0 {
+		return dief("script '%s' is not executable", volid)
 	}
 	return nil
 }

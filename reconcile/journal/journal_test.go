@@ -261,7 +261,7 @@ func (f *breakableFile) Sync() error {
 	if err := f.disk.step(); err != nil {
 		return err
 	}
-	return f.file.Sync()
+	return nil // what crashes is the process alone, so that the disk need not be waited for
 }
 
 // TestBrokenDisk fails each call of the file system in turn, once or for good, then crashes and opens the

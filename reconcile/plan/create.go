@@ -44,6 +44,10 @@ func (c *computation) create(w *spec.Container, refuse func(string, string, ...s
 			Op:  CreateContainer{Template: from.volume, Pool: c.newPool(w), Values: values, SSHKeys: w.Init.SSHKeys, Password: w.Init.Password},
 			Why: changes, Access: createAccess(changes),
 		}}
+		if env := values[setting.Env.PVE]; env != "" && lane.Steps[0].Access.Root {
+			delete(values, setting.Env.PVE)
+			lane.Steps = append(lane.Steps, envStep(env, changes))
+		}
 		if lines := setting.Raw.Or(c.settings(w), nil); len(lines) > 0 {
 			lane.Steps = append(lane.Steps, rawStep(lines, changes))
 		}

@@ -3,6 +3,7 @@ package plan
 import (
 	"slices"
 
+	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/spec"
 	"github.com/felhom/tend/spec/setting"
 )
@@ -45,6 +46,18 @@ func createAccess(changes []setting.Change) setting.Access {
 		}
 	}
 	return setting.Access{}
+}
+
+// envStep sets the environment of a container that root has made: root makes it by a command, whose arguments
+// everybody on the node can read.
+func envStep(env string, changes []setting.Change) Step {
+	s := Step{Op: SetConfig{Set: proxmox.Values{setting.Env.PVE: env}}, Cause: "kept out of the command line"}
+	for _, ch := range changes {
+		if ch.Row.SpecPath() == setting.Env.Path {
+			s.Why = []setting.Change{ch}
+		}
+	}
+	return s
 }
 
 // setRaw is the operation of an edit of raw lines.

@@ -111,6 +111,13 @@ func TestRootCreate(t *testing.T) {
   3. start (state: running)
 `,
 	}, {
+		name: "the environment is kept out of the command line", want: `"features": {"fuse": true}, "env": {"A": "b"}`,
+		steps: `  1. as root: create from local:vztmpl/debian-13-lab_13.1-1_amd64.tar.zst: cores="1" ` +
+			`features="fuse=1" hostname="web" memory="256" rootfs="local-btrfs:1" swap="0" tags="tend" unprivileged="1"
+  2. set env=A (kept out of the command line)
+  3. start (state: running)
+`,
+	}, {
 		name: "raw lines", want: `"lxc": [{"lxc.tty.max": "4"}]`,
 		steps: `  1. create from local:vztmpl/debian-13-lab_13.1-1_amd64.tar.zst: cores="1" ` +
 			`hostname="web" memory="256" rootfs="local-btrfs:1" swap="0" tags="tend" unprivileged="1"

@@ -7,6 +7,7 @@ package schema
 import (
 	"encoding/json"
 	"strings"
+	"sync"
 
 	"github.com/felhom/tend/spec"
 	"github.com/felhom/tend/spec/setting"
@@ -30,12 +31,14 @@ type Field struct {
 	Children []*Field
 }
 
-// Root is the document as a field without a name.
-func Root() *Field {
+// Root is the document as a field without a name. All callers get the same one, for reading only.
+func Root() *Field { return root() }
+
+var root = sync.OnceValue(func() *Field {
 	root := &Field{Type: "mapping", Doc: "A file of a spec. All files of a folder form one spec."}
 	root.add(spec.Document.Rows, spec.Document.Groups, nil)
 	return root
-}
+})
 
 // add puts rows below a field, with a group for each name before a dot. owner is the setting that the rows
 // are parts of, or nil.

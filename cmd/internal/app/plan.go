@@ -3,13 +3,16 @@ package app
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/felhom/tend/cmd/internal/rootlane"
 	"github.com/felhom/tend/cmd/internal/view"
 	"github.com/felhom/tend/reconcile"
 	"github.com/felhom/tend/reconcile/live"
@@ -20,6 +23,7 @@ type planOptions struct {
 	policy plan.Policy
 	output string
 	out    string
+	byHand bool
 }
 
 func newPlan(s *Streams) *cobra.Command {
@@ -37,6 +41,7 @@ nothing (online), a short cut of the network (link flap) or a restart. Nothing i
 		Example: `  tend plan
   tend plan --sandbox examples/homelab
   tend plan -o markdown > comment.md
+  tend plan --root-commands
   tend plan --out monday.plan
   tend apply monday.plan`,
 		Args: atMostOne("path"),
@@ -47,6 +52,7 @@ nothing (online), a short cut of the network (link flap) or a restart. Nothing i
 	policyFlags(cmd, &o.policy)
 	outputFlag(cmd, &o.output, "text", "json", "markdown")
 	cmd.Flags().StringVar(&o.out, "out", "", "save the plan in a `file`, for apply")
+	cmd.Flags().BoolVar(&o.byHand, "root-commands", false, "also print the commands with which root can do by hand what only root@pam may")
 	return cmd
 }
 
@@ -72,6 +78,9 @@ func showPlan(cmd *cobra.Command, s *Streams, o planOptions, path string) error 
 	if err != nil {
 		return err
 	}
+	if o.byHand && o.output != "text" {
+		return fmt.Errorf("--root-commands prints text and does not go with -o %s", o.output)
+	}
 	if o.out != "" && !isSaved(o.out) {
 		return fmt.Errorf("--out %s: apply would take it for a spec; give it another ending, as in %s",
 			o.out, strings.TrimSuffix(o.out, filepath.Ext(o.out))+".plan")
@@ -88,14 +97,22 @@ func showPlan(cmd *cobra.Command, s *Streams, o planOptions, path string) error 
 		return err
 	}
 	defer ses.close()
-	run := ses.reconciler(o.policy).NewRun(want)
-	p, _, err := run.Plan(cmd.Context())
+	r := ses.reconciler(o.policy)
+	run := r.NewRun(want)
+	p, have, err := run.Plan(cmd.Context())
 	if err != nil {
 		return err
 	}
 	shown := view.Plan{Plan: p, Spec: revisionOf(path)}
 	if err := write(shown); err != nil {
 		return err
+	}
+	if o.byHand {
+		everywhere := r.Policy
+		everywhere.RootNodes = slices.Sorted(maps.Keys(have.Nodes))
+		if err := view.ByHand(s.Out, s.style(), rootlane.ByHand(plan.Compute(want, have, everywhere))); err != nil {
+			return err
+		}
 	}
 	if o.out != "" {
 		if err := savePlan(cmd, s, run, shown.Spec, o.out); err != nil {

@@ -4,6 +4,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -35,6 +36,8 @@ const (
 	CAFile      Name = "caFile"
 	Insecure    Name = "insecure"
 	StateDir    Name = "stateDir"
+	Lane        Name = "lane"
+	Helper      Name = "helperSocket"
 	LogLevel    Name = "logLevel"
 	LogFormat   Name = "logFormat"
 )
@@ -57,6 +60,8 @@ func Settings() []Setting {
 		{CAFile, "ca-file", "TEND_CA_FILE", "`file` with the certificates of the authorities to trust, in PEM"},
 		{Insecure, "insecure", "TEND_INSECURE", "accept any certificate, so that whoever is in between can read the token"},
 		{StateDir, "state-dir", "TEND_STATE_DIR", "`folder` of the journal of running operations"},
+		{Lane, "lane", "TEND_LANE", "who does what only root@pam may: `off`, direct (tend itself, as root on the node), helper (tend helper, through its socket)"},
+		{Helper, "helper-socket", "TEND_HELPER_SOCKET", "`socket` of tend helper"},
 		{LogLevel, "log-level", "TEND_LOG_LEVEL", "least level that is logged: debug, info, warn, error"},
 		{LogFormat, "log-format", "TEND_LOG_FORMAT", "form of the log: text, json"},
 	}
@@ -82,6 +87,8 @@ type Config struct {
 	CAFile      string
 	Insecure    bool
 	StateDir    string
+	Lane        RootLane
+	Helper      string // socket of the helper
 	LogLevel    slog.Level
 	LogFormat   string
 
@@ -173,6 +180,9 @@ func (c *Config) interpret(env func(string) string) error {
 			faults = append(faults, fmt.Errorf("%s: %q is none of debug, info, warn, error", v.Source, v.Text))
 		}
 	}
+	lane, err := parseLane(c.Get(Lane))
+	c.Lane, faults = lane, append(faults, err)
+	c.Helper = cmp.Or(c.Get(Helper).Text, DefaultHelper)
 	c.LogFormat = "text"
 	if v := c.Get(LogFormat); v.Text != "" {
 		if v.Text != "text" && v.Text != "json" {

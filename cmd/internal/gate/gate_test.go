@@ -86,9 +86,22 @@ func TestOther(t *testing.T) { t.Log("unasked") }`)})
 	}
 }
 
-// TestRaceWithoutCompiler shows that a missing compiler is said in words and does not stop the tests.
+// TestRace finds a race, and draws fewer random cases.
+func TestRace(t *testing.T) {
+	if why := noRaceDetector(); why != "" {
+		t.Skip(why)
+	}
+	module(t, map[string]string{"p/p_test.go": testFile(`func TestShort(t *testing.T) { if !testing.Short() { t.Fatal("all cases") } }
+func TestBad(t *testing.T) { n := 0; done := make(chan bool); go func() { n++; close(done) }(); n++; <-done }`)})
+	code, out := call("test", "-race")
+	if code != 1 || !strings.Contains(out, "DATA RACE") || !strings.HasSuffix(out, "\n1 passed, 1 failed\ngate test: tests failed\n") {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+}
+
+// TestRaceWithoutCompiler shows that a missing compiler is said in words and does not stop the tests, all of them.
 func TestRaceWithoutCompiler(t *testing.T) {
-	module(t, map[string]string{"p/p_test.go": testFile(`func TestGood(t *testing.T) {}`)})
+	module(t, map[string]string{"p/p_test.go": testFile(`func TestGood(t *testing.T) { if testing.Short() { t.Fatal("few cases") } }`)})
 	t.Setenv("CC", "/nonexistent/cc")
 	t.Setenv("CGO_ENABLED", "0")
 	code, out := call("test", "-race")

@@ -8,15 +8,21 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
+	"strings"
 )
 
 // runTests runs go test and tells what it saw in few lines: one for each package, the whole output of
 // whatever failed, every skipped test with its reason, and a closing line that counts.
+//
+// With the race detector it also says -short: tests that draw thousands of random cases then draw fewer. The detector
+// looks at accesses to memory, which are the same after some hundred cases; whether results are right is asked
+// of all cases without it.
 func runTests(args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("gate test", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	race := flags.Bool("race", false, "use the race detector, where a C compiler is there")
+	race := flags.Bool("race", false, "use the race detector, where a C compiler is there, and draw fewer random cases")
 	verbose := flags.Bool("v", false, "print the output of tests that pass, too")
 	pattern := flags.String("run", "", "run only the tests that match")
 	timeout := flags.String("timeout", "8m", "of each package")
@@ -28,7 +34,7 @@ func runTests(args []string, stdout, stderr io.Writer) error {
 	var warning string
 	if *race {
 		if warning = noRaceDetector(); warning == "" {
-			goArgs = append(goArgs, "-race")
+			goArgs = append(goArgs, "-race", "-short")
 		} else {
 			fmt.Fprintln(stdout, warning)
 		}
@@ -57,6 +63,7 @@ func packages(named []string) []string {
 // runGo runs the go command and reads its events to the end.
 func (t *tally) runGo(args []string, stderr io.Writer) error {
 	cmd := exec.Command("go", args...)
+	cmd.Env = roomy(os.Environ())
 	cmd.Stderr = stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -70,6 +77,18 @@ func (t *tally) runGo(args []string, stderr io.Writer) error {
 		_, _ = io.Copy(io.Discard, out) // the command must not hang on a full pipe
 	}
 	return errors.Join(readErr, cmd.Wait())
+}
+
+// roomy has the garbage collector run less often, unless somebody has said how often: tests have small heaps that
+// grow fast, and spend a third of their time in it otherwise. The limit keeps that harmless for those that are large.
+func roomy(env []string) []string {
+	for _, set := range []string{"GOGC=400", "GOMEMLIMIT=1GiB"} {
+		name, _, _ := strings.Cut(set, "=")
+		if os.Getenv(name) == "" {
+			env = append(env, set)
+		}
+	}
+	return env
 }
 
 // read takes events as go test -json writes them. Lines that are no events are passed on.

@@ -80,10 +80,12 @@ func sources(t *testing.T) []Source {
 	return out
 }
 
-// listPackages asks go list for the packages of the module as they are built for a host: Linux, no cgo.
-func listPackages(t *testing.T) []Package {
+// listPackages asks go list for the packages of the module as they are built for a host: Linux, no cgo. Flags are
+// more of go list's.
+func listPackages(t *testing.T, flags ...string) []Package {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-e", "-json=ImportPath,GoFiles,Imports,TestImports,XTestImports,Deps,Error", "./...")
+	args := append([]string{"list", "-e", "-json=ImportPath,GoFiles,Imports,TestImports,XTestImports,Deps,Error"}, flags...)
+	cmd := exec.Command("go", append(args, "./...")...)
 	cmd.Dir = root(t)
 	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0")
 	cmd.Stderr = t.Output()
@@ -147,6 +149,53 @@ func TestLayers(t *testing.T) {
 	}
 	for _, v := range Check(packages) {
 		t.Error(v)
+	}
+}
+
+// TestFence adds imports that must not be to the real packages, as a person would, and looks whether TestLayers would
+// fail: the fence is worth what it catches.
+func TestFence(t *testing.T) {
+	added := map[string]string{ // package that gets the import → import
+		"proxmox/rest":            "os/exec",
+		"proxmox":                 "os/exec", // rest stands on it
+		"reconcile/execute":       "os/exec",
+		"cmd/internal/app":        "os/exec",
+		"proxmox/privileged":      "net/http",
+		"proxmox/privileged/lane": "net/http",
+		"proxmox/privileged/host": "net/http",
+		"proxmox/sim":             module + "/proxmox/privileged",
+	}
+	dir := t.TempDir()
+	overlay := map[string]map[string]string{"Replace": {}}
+	for pkg, imp := range added {
+		file := filepath.Join(dir, strings.ReplaceAll(pkg, "/", "_")+".go")
+		text := "package " + filepath.Base(pkg) + "\n\nimport _ \"" + imp + "\"\n"
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		overlay["Replace"][filepath.Join(root(t), pkg, "zz_added.go")] = file
+	}
+	text, err := json.Marshal(overlay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(list, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]bool{}
+	for _, v := range Check(listPackages(t, "-overlay", list)) {
+		found[v.Package+" "+v.What] = true
+	}
+	for _, want := range []string{
+		"proxmox/rest imports os/exec", "proxmox/rest reaches os/exec", "proxmox imports os/exec",
+		"reconcile/execute imports os/exec", "cmd/internal/app imports os/exec",
+		"proxmox/privileged reaches net/http", "proxmox/privileged/lane reaches net/http",
+		"proxmox/privileged/host reaches net/http", "proxmox/sim imports proxmox/privileged",
+	} {
+		if !found[want] {
+			t.Errorf("nothing found that %s", want)
+		}
 	}
 }
 
