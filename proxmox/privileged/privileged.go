@@ -73,8 +73,7 @@ func Explain(text string) (Exception, bool) {
 	return Exception{}, false
 }
 
-// LeftOut are the things that only root@pam may do and that tend does not do, with the reason in Source's place
-// told by Why.
+// LeftOut are the things that only root@pam may do and that tend has no use for.
 func LeftOut() []Omission { return slices.Clone(leftOut) }
 
 // An Omission is something that only root may do and that stands on no row.
