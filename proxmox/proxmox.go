@@ -1,9 +1,9 @@
 // Package proxmox is a typed client of the Proxmox VE API, for containers.
 //
-// A [Client] is written once, over a [Transport]: HTTPS with an API token (package rest), the simulator
-// (package sim) or the privileged lane (package privileged) carry its requests. Reads return what Proxmox
-// says and nothing made up; a mutation that Proxmox runs as a task returns its [UPID], and success is known
-// only after [Client.WaitTask]. The package never decides what should be changed.
+// A [Client] is written once, over a [Transport]: HTTPS with an API token (package rest) or the simulator
+// (package sim) carry its requests; what no token may do is the privileged lane's (package privileged). Reads
+// return what Proxmox says and nothing made up; a mutation that Proxmox runs as a task returns its [UPID], and
+// success is known only after [Client.WaitTask]. The package never decides what should be changed.
 //
 // Behaviour is that of Proxmox VE 9.2 (pve-manager 9.2.11, pve-container 6.1.10).
 package proxmox

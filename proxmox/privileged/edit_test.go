@@ -101,7 +101,7 @@ func TestEditRefuses(t *testing.T) {
 	if _, err = privileged.Edit(nil, bad, digestOf(nil)); err == nil || !strings.Contains(err.Error(), "raw line 1") {
 		t.Errorf("a line of two lines is written: %v", err)
 	}
-	large := bytes.Repeat([]byte("#x\n"), 1<<20/3)
+	large := bytes.Repeat([]byte("#"+strings.Repeat("x", 1022)+"\n"), 1<<10)
 	if _, err = privileged.Edit(large, []proxmox.RawLine{{Key: "lxc.cap.drop", Value: strings.Repeat("x", 100)}}, digestOf(large)); !errors.Is(err, privileged.ErrTooLarge) {
 		t.Errorf("want ErrTooLarge, got %v", err)
 	}

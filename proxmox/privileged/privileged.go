@@ -11,7 +11,10 @@
 // text: what is run is a vector whose first word is an absolute path of the row.
 package privileged
 
-import "slices"
+import (
+	"regexp"
+	"slices"
+)
 
 // A Row names an exception, as plans and the audit log write it.
 type Row string
@@ -73,8 +76,7 @@ func Explain(text string) (Exception, bool) {
 	return Exception{}, false
 }
 
-// LeftOut are the things that only root@pam may do and that tend does not do, with the reason in Source's place
-// told by Why.
+// LeftOut are the things that only root@pam may do and that tend has no use for.
 func LeftOut() []Omission { return slices.Clone(leftOut) }
 
 // An Omission is something that only root may do and that stands on no row.
@@ -82,3 +84,11 @@ type Omission struct {
 	Refusal
 	Why string // why tend has no use for it
 }
+
+// writable are the files that rows write themselves: configuration files of containers, snippets, the units of host
+// mounts, and what a command reads while it runs.
+var writable = regexp.MustCompile(`^(?:/etc/pve/nodes/[a-zA-Z0-9-]+/lxc/[0-9]+\.conf|/.+/snippets/[\w.+@-]+|` +
+	`/etc/systemd/system/[\w.:@\\-]+\.mount|/run/tend/create-[0-9]+\.pub)$`)
+
+// MayWrite reports whether a row writes a file of this path, which is plain and absolute.
+func MayWrite(path string) bool { return writable.MatchString(path) }

@@ -16,6 +16,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/proxmox/privileged"
 )
 
 var (
@@ -87,6 +88,16 @@ func enter(dir *os.Root, step, at string, strict bool) (*os.Root, error) {
 	return next, nil
 }
 
+// written opens the directory of a file that is to be written: one that a row writes.
+func (h *Host) written(name string) (*os.Root, string, error) {
+	dir, base, err := h.directory(name, true)
+	if err == nil && !privileged.MayWrite(name) {
+		_ = dir.Close() // it was only read
+		return nil, "", fmt.Errorf("%.200q %w", name, ErrNotListed)
+	}
+	return dir, base, err
+}
+
 // unwrapped takes the path off an error, which names only its last step.
 func unwrapped(err error) error {
 	if p := (*fs.PathError)(nil); errors.As(err, &p) {
@@ -146,7 +157,7 @@ func (h *Host) ReadFile(name string) ([]byte, fs.FileMode, error) {
 
 // RemoveFile removes a file (see lane.Files).
 func (h *Host) RemoveFile(name string) error {
-	dir, base, err := h.directory(name, true)
+	dir, base, err := h.written(name)
 	if err != nil {
 		return err
 	}
@@ -166,7 +177,7 @@ const suffix = ".tmp.tend"
 // Proxmox does (pve-common File.pm, file_set_contents). /etc/pve is a database behind FUSE that writes through, knows
 // no chmod and no sync of a directory, and renames in one transaction.
 func (h *Host) ReplaceFile(name string, old, data []byte, mode fs.FileMode) error {
-	dir, base, err := h.directory(name, true)
+	dir, base, err := h.written(name)
 	if err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ var environment = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8
 // (pve-common RESTEnvironment.pm, kill_process_group).
 const grace = 15 * time.Second
 
-// ErrNotListed is the error of an executable that stands on no row.
+// ErrNotListed is the error of an executable or a file that stands on no row.
 var ErrNotListed = errors.New("stands on no row of the privileged exceptions")
 
 // Run runs an executable of the closed list (see lane.Commands).

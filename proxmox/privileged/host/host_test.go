@@ -176,7 +176,7 @@ func TestDiskFull(t *testing.T) {
 		t.Skipf("needs root with the right to mount: %v", err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(dir, 0) })
-	large := old + strings.Repeat("#x\n", 12000) // two of them do not fit
+	large := old + strings.Repeat("#"+strings.Repeat("x", 998)+"\n", 36) // two of them do not fit
 	put(t, h, privileged.ConfigFile(ref), large, 0o640)
 	_, err := lane.Lane{Backend: h}.Do(t.Context(), request(large, "lxc.cap.drop"))
 	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "nothing was changed") {
@@ -296,6 +296,8 @@ func TestPaths(t *testing.T) {
 		{"/etc/../etc/x", "not a plain absolute path", "not a plain absolute path"},
 		{"etc/x", "not a plain absolute path", "not a plain absolute path"},
 		{"/", "not a plain absolute path", "not a plain absolute path"},
+		{"/etc/shadow", "no such file", "stands on no row"},
+		{"/var/lib/vz/snippets.sh", "no such file", "stands on no row"},
 		{"/nowhere/x", "/nowhere: no such file", "/nowhere: no such file"},
 		{"/etc/pve/nodes/pve1/lxc/101.conf/x", "not a directory", "not a directory"},
 	}
