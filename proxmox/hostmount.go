@@ -79,10 +79,15 @@ func CheckMountPoint(where string) error {
 		return errors.New("holds a character that units or settings cannot carry: letters, digits and - _ . are good")
 	case where == "/mnt/pve" || below("/mnt/pve"):
 		return errors.New("is where Proxmox mounts its storages: mount elsewhere below /mnt, /media or /srv")
-	case !slices.ContainsFunc([]string{"/mnt", "/media", "/srv"}, below):
+	case !InMountPlaces(where):
 		return errors.New("is not below /mnt, /media or /srv: all else is the node's own")
 	}
 	return nil
+}
+
+// InMountPlaces reports whether a path lies below one of the places for host mounts.
+func InMountPlaces(where string) bool {
+	return slices.ContainsFunc([]string{"/mnt/", "/media/", "/srv/"}, func(top string) bool { return strings.HasPrefix(where, top) })
 }
 
 // CheckFilesystem says what is wrong with the type of a file system.
