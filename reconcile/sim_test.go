@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/proxmox/privileged/lane"
 	"github.com/felhom/tend/proxmox/sim"
 	"github.com/felhom/tend/reconcile"
 	"github.com/felhom/tend/reconcile/execute"
@@ -112,6 +113,12 @@ func (n *node) reconcilerAs(user string, j *journal.Journal) *reconcile.Reconcil
 		Client:   c,
 		Executor: execute.Executor{Watcher: proxmox.NewTaskWatcher(c, o), Journal: j},
 	}
+}
+
+// openLane lets a reconciler act as root on the node, through the lane that a real node has.
+func (n *node) openLane(r *reconcile.Reconciler) {
+	actor := lane.NewActor(map[string]lane.Doer{"pve1": lane.Lane{Backend: n.Root("pve1")}})
+	r.Executor.Root, r.Policy.RootNodes = actor, actor.Nodes()
 }
 
 // volumes are the volumes of all containers.

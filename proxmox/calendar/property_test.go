@@ -26,8 +26,11 @@ func changes(loc *time.Location, rng *rand.Rand) []time.Time {
 	var out []time.Time
 	start := time.Unix(1e8, 0).Truncate(time.Hour).In(loc)
 	_, last := start.Zone()
-	for at := start; at.Year() < 2045; at = at.Add(15 * time.Minute) {
-		if _, offset := at.Zone(); offset != last {
+	const step, most = 15 * time.Minute, 6 * time.Hour
+	for at := start; at.Year() < 2045; at = at.Add(step) {
+		if _, offset := at.Add(most - step).Zone(); offset == last {
+			at = at.Add(most - step) // no change on the way there: none is undone within hours
+		} else if _, offset := at.Zone(); offset != last {
 			last = offset
 			if rng.IntN(4) == 0 {
 				out = append(out, at)
@@ -302,13 +305,17 @@ func FuzzNext(f *testing.F) {
 			return
 		}
 		o := calendar.Options{Location: zone(t, zones[int(where)%len(zones)]), DST: calendar.DST(where & 1)}
-		start := time.Now()
 		at := time.Unix(after, 0)
-		check(t, e, at, o)
-		parse(t, e.String()).NextShift(at, o.Location)
-		if d := time.Since(start); len(text) <= calendar.MaxLength && d > time.Second {
-			t.Fatalf("%q after %d: took %s", text, after, d)
+		var took time.Duration
+		for range 3 { // a machine that does other things may be slow once, an event that is slow is so each time
+			start := time.Now()
+			check(t, e, at, o)
+			parse(t, e.String()).NextShift(at, o.Location)
+			if took = time.Since(start); took <= time.Second || len(text) > calendar.MaxLength {
+				return
+			}
 		}
+		t.Fatalf("%q after %d: took %s", text, after, took)
 	})
 }
 

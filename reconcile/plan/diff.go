@@ -67,7 +67,19 @@ func diff(want setting.Record, have *Observed, f setting.Facts, ignore []string)
 
 func (d *differ) add(e edit) {
 	_, e.undo = d.have.Config.Pending[e.key]
+	if e.kind == editRevert {
+		e = e.reverted()
+	}
 	d.edits = append(d.edits, e)
+}
+
+// reverted is the edit as one that drops what is pending: of a mount, a token may do that whatever is mounted, as it
+// may take a mount away (pve-container LXC.pm, check_ct_modify_config_perm).
+func (e edit) reverted() edit {
+	if isVolumeKey(e.key) {
+		e.change.Access = setting.Access{}
+	}
+	return e
 }
 
 // row compares a setting with one key.

@@ -160,7 +160,7 @@ func revertFirst(edits []edit, have *Observed) (steps []Step, rest []edit) {
 	var drop []edit
 	for _, e := range edits {
 		if have.pending(e.key) && !slices.ContainsFunc(drop, func(d edit) bool { return d.key == e.key }) {
-			drop = append(drop, e)
+			drop = append(drop, e.reverted())
 		}
 		if e.kind != editRevert {
 			e.undo = false

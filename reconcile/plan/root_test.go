@@ -56,6 +56,17 @@ func TestRootChange(t *testing.T) {
 0 in sync
 `,
 	}, {
+		name: "what is pending for a mount is dropped by the token", nodes: []string{"pve1"},
+		want: `"mounts": {"/a": {"hostPath": "/srv/a"}}`,
+		have: proxmox.Config{
+			Current: with(webValues(), "mp0", "/srv/a,mp=/a"), Pending: proxmox.Values{"mp0": "/srv/a,mp=/a,ro=1"},
+		},
+		plan: `101 web: change on pve1 · online
+  ~ mount /a read only yes → no · online (drops a change that is pending)
+  1. revert mp0
+0 in sync
+`,
+	}, {
 		name: "raw lines are written while it is stopped", nodes: []string{"pve1"}, want: raw, edit: restartNow,
 		plan: `101 web: change on pve1 · restart
   + raw LXC line lxc.cgroup2.devices.allow: c 10:200 rwm · restart

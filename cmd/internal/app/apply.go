@@ -100,7 +100,7 @@ func apply(cmd *cobra.Command, s *Streams, o applyOptions, path string) error {
 	r := ses.reconciler(o.policy)
 	r.Executor = execute.Executor{
 		Client: ses.client, Journal: j, Parallel: o.parallel, LockTimeout: o.lockTimeout, TaskTimeout: o.taskTimeout,
-		Secrets: secretsOf(s), Progress: progress.Event, Stop: in.stop, RunID: rand.Text(), Log: ses.log,
+		Root: ses.executorRoot(), Secrets: secretsOf(s), Progress: progress.Event, Stop: in.stop, RunID: rand.Text(), Log: ses.log,
 	}
 	if ses.config.Get(config.LogLevel).Text == "" {
 		r.Executor.Log = slog.New(slog.DiscardHandler) // the result tells of failed steps; only logs that are asked for repeat it

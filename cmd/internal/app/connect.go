@@ -12,6 +12,7 @@ import (
 	"github.com/felhom/tend/cmd/internal/config"
 	"github.com/felhom/tend/cmd/internal/sandbox"
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/proxmox/privileged/lane"
 	"github.com/felhom/tend/proxmox/rest"
 )
 
@@ -21,9 +22,10 @@ type session struct {
 	client    *proxmox.Client
 	config    *config.Config
 	log       *slog.Logger
-	target    string // what names the other side wherever it is asked from; a saved plan holds for it alone
-	shown     string // what a person calls it
-	journal   string // its journal, a file
+	target    string      // what names the other side wherever it is asked from; a saved plan holds for it alone
+	shown     string      // what a person calls it
+	journal   string      // its journal, a file
+	root      *lane.Actor // who acts as root there; nil: nobody
 	close     func()
 }
 
@@ -73,6 +75,10 @@ func (s *Streams) connect(cmd *cobra.Command) (*session, error) {
 	if c.Exposed != "" {
 		log.Warn("everyone on this machine can use the token's file: chmod 600 it, and make a new token where that matters", "file", c.Exposed)
 	}
+	root, err := rootOf(c, c.Endpoint)
+	if err != nil {
+		return nil, err
+	}
 	t, err := rest.New(rest.Options{
 		Endpoint: c.Endpoint, Token: c.Token, Fingerprint: c.Fingerprint, CAFile: c.CAFile, Insecure: c.Insecure, Logger: log,
 	})
@@ -81,7 +87,7 @@ func (s *Streams) connect(cmd *cobra.Command) (*session, error) {
 	}
 	return &session{
 		transport: t, client: proxmox.NewClient(t), config: c, log: log, target: t.Endpoint(), shown: t.Endpoint(),
-		journal: filepath.Join(c.StateDir, safeName(t.Endpoint())+".journal"), close: t.Close,
+		journal: filepath.Join(c.StateDir, safeName(t.Endpoint())+".journal"), root: root, close: t.Close,
 	}, nil
 }
 
@@ -99,7 +105,7 @@ func openSandbox(file string, c *config.Config, log *slog.Logger) (*session, err
 	}
 	return &session{
 		transport: b.Transport(), client: proxmox.NewClient(b.Transport()), config: c, log: log,
-		target: "the sandbox " + path, shown: "the sandbox " + file, journal: file + ".journal", close: b.Close,
+		target: "the sandbox " + path, shown: "the sandbox " + file, journal: file + ".journal", root: rootOfSandbox(c, b), close: b.Close,
 	}, nil
 }
 

@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/felhom/tend/cmd/internal/rootlane"
+	"github.com/felhom/tend/cmd/internal/byhand"
 	"github.com/felhom/tend/cmd/internal/view"
 	"github.com/felhom/tend/reconcile"
 	"github.com/felhom/tend/reconcile/live"
@@ -110,7 +110,7 @@ func showPlan(cmd *cobra.Command, s *Streams, o planOptions, path string) error 
 	if o.byHand {
 		everywhere := r.Policy
 		everywhere.RootNodes = slices.Sorted(maps.Keys(have.Nodes))
-		if err := view.ByHand(s.Out, s.style(), rootlane.ByHand(plan.Compute(want, have, everywhere))); err != nil {
+		if err := view.ByHand(s.Out, s.style(), byhand.Of(plan.Compute(want, have, everywhere))); err != nil {
 			return err
 		}
 	}
@@ -125,6 +125,7 @@ func showPlan(cmd *cobra.Command, s *Streams, o planOptions, path string) error 
 // reconciler makes plans for the session's cluster.
 func (ses *session) reconciler(p plan.Policy) *reconcile.Reconciler {
 	p.Now = time.Now()
+	p.RootNodes = ses.root.Nodes()
 	return &reconcile.Reconciler{
 		Client: ses.client, Target: ses.target, Policy: p, Log: ses.log,
 		Observer: func() *live.Observer { return &live.Observer{Client: ses.client, Shown: true} },

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,6 +34,7 @@ type Sandbox struct {
 	sim    *sim.Sim
 	File   string
 	tokens []string
+	nodes  []string
 }
 
 // Open opens the sandbox of a file for tend itself, and makes the file where there is none.
@@ -66,7 +68,7 @@ func open(file string, options func(*sim.State) sim.Options) (*Sandbox, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the sandbox %s: %w", file, err)
 	}
-	b := &Sandbox{File: file}
+	b := &Sandbox{File: file, nodes: slices.Sorted(maps.Keys(st.Nodes))}
 	o := options(st)
 	for name, u := range st.Users {
 		for id := range u.Tokens {
@@ -116,6 +118,15 @@ func addUser(st *sim.State) {
 
 // Transport carries requests to the sandbox as an API token: what a token may not do on a node it may not do here.
 func (s *Sandbox) Transport() proxmox.Transport { return s.sim.As(user) }
+
+// Roots is root's shell on each node, by the node's name.
+func (s *Sandbox) Roots() map[string]*sim.Root {
+	out := map[string]*sim.Root{}
+	for _, node := range s.nodes {
+		out[node] = s.sim.Root(node)
+	}
+	return out
+}
 
 // Close ends the simulator. The file is up to date at all times.
 func (s *Sandbox) Close() { s.sim.Close() }

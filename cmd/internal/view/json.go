@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/proxmox/privileged"
 	"github.com/felhom/tend/reconcile/plan"
 	"github.com/felhom/tend/spec/setting"
 )
@@ -88,8 +89,10 @@ type changeJSON struct {
 	New      any    `json:"new"`
 	Effect   string `json:"effect"`
 	Root     bool   `json:"root"`
-	Reason   string `json:"reason,omitempty"`
-	Note     string `json:"note,omitempty"`
+	// Exception is the row of the closed list by which root makes it.
+	Exception privileged.Row `json:"exception,omitempty"`
+	Reason    string         `json:"reason,omitempty"`
+	Note      string         `json:"note,omitempty"`
 }
 
 type stepJSON struct {
@@ -198,7 +201,7 @@ func changeOf(ch setting.Change) changeJSON {
 	old, new := ch.Shown()
 	return changeJSON{
 		Path: ch.Row.Info().Path, Identity: ch.Identity, Label: ch.Label(), Old: old, New: new,
-		Effect: ch.Effect.String(), Root: ch.Access.Root, Reason: ch.Access.Reason, Note: ch.Note,
+		Effect: ch.Effect.String(), Root: ch.Access.Root, Exception: exceptionOf(ch.Access), Reason: ch.Access.Reason, Note: ch.Note,
 	}
 }
 

@@ -424,7 +424,7 @@ func changeRow(ch setting.Change, c colour) []row {
 	effect := ch.Effect.String()
 	var notes []string
 	if ch.Access.Root {
-		notes = append(notes, "root: "+ch.Access.Reason)
+		notes = append(notes, rootNote(ch.Access))
 	}
 	if ch.Note != "" {
 		notes = append(notes, Clean(ch.Note))

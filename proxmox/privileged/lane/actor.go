@@ -1,7 +1,4 @@
-// Package rootlane lets plans be carried out as root@pam: it turns what the executor asks for into requests of the
-// closed list of package privileged, and hands them to whoever acts as root on the node, be it this process, the
-// helper behind its socket, or the simulator. It decides nothing, and runs nothing itself.
-package rootlane
+package lane
 
 import (
 	"context"
@@ -14,18 +11,17 @@ import (
 	"github.com/felhom/tend/proxmox/privileged"
 )
 
-// A Doer carries out requests on one node, as [lane.Lane] and the client of the helper do.
-//
-// [lane.Lane]: https://pkg.go.dev/github.com/felhom/tend/proxmox/privileged/lane#Lane
+// A Doer carries out requests on one node, as a [Lane] and the client of the helper do.
 type Doer interface {
 	Do(ctx context.Context, r privileged.Request) (privileged.Result, error)
 }
 
-// An Actor acts as root on the nodes where somebody does so for tend. It implements execute.RootLane.
+// An Actor hands requests to whoever acts as root on their node, be it this process, the helper behind its socket, or
+// the simulator. It says in Proxmox's terms what the executor of plans asks for.
 type Actor struct{ doers map[string]Doer }
 
-// New makes an actor of who acts on which node; a nil map is nobody anywhere.
-func New(doers map[string]Doer) *Actor { return &Actor{maps.Clone(doers)} }
+// NewActor makes an actor of who acts on which node; a nil map is nobody anywhere.
+func NewActor(doers map[string]Doer) *Actor { return &Actor{maps.Clone(doers)} }
 
 // Nodes are the nodes on which somebody acts as root, in order.
 func (a *Actor) Nodes() []string {

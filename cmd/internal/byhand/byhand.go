@@ -1,4 +1,5 @@
-package rootlane
+// Package byhand says what a person can do as root where tend may not: the commands of the closed list, for the shell.
+package byhand
 
 import (
 	"fmt"
@@ -16,9 +17,9 @@ type Work struct {
 	Lines []string // what is typed, and where there is no command what is done, as comments
 }
 
-// ByHand is what a plan would have done as root: one entry a container, in the order of the plan. The commands are
+// Of is what a plan would have done as root: one entry a container, in the order of the plan. The commands are
 // those that the root lane runs, but for the digest: the steps between them change it.
-func ByHand(p *plan.Plan) []Work {
+func Of(p *plan.Plan) []Work {
 	var out []Work
 	for _, l := range p.Lanes {
 		w := Work{Node: l.Ref.Node, About: strings.TrimSpace(l.Subject().String() + " " + l.Name)}
@@ -27,7 +28,7 @@ func ByHand(p *plan.Plan) []Work {
 		}
 		for _, s := range l.Steps {
 			if s.Access.Root {
-				w.Lines = append(w.Lines, byHand(l.Ref, s.Op)...)
+				w.Lines = append(w.Lines, ofStep(l.Ref, s.Op)...)
 			}
 		}
 		if len(w.Lines) > 0 {
@@ -37,7 +38,7 @@ func ByHand(p *plan.Plan) []Work {
 	return out
 }
 
-func byHand(r proxmox.Ref, op plan.Op) []string {
+func ofStep(r proxmox.Ref, op plan.Op) []string {
 	switch op := op.(type) {
 	case plan.CreateContainer:
 		p := proxmox.CreateParams{ID: r.ID, Template: op.Template, Pool: op.Pool, Values: op.Values}
@@ -52,7 +53,7 @@ func byHand(r proxmox.Ref, op plan.Op) []string {
 	case plan.SetConfig:
 		return commands(privileged.SetConfig{Ref: r, Update: proxmox.Update{Set: op.Set, Delete: op.Delete, Revert: op.Revert}})
 	case plan.SetRaw:
-		return rawByHand(r, op)
+		return ofRaw(r, op)
 	}
 	return []string{"# " + op.Verb()}
 }
@@ -73,8 +74,8 @@ func commands(r privileged.Request) []string {
 	return out
 }
 
-// rawByHand says how to edit the configuration file, for which there is no command.
-func rawByHand(r proxmox.Ref, op plan.SetRaw) []string {
+// ofRaw says how to edit the configuration file, for which there is no command.
+func ofRaw(r proxmox.Ref, op plan.SetRaw) []string {
 	file := fmt.Sprintf("/etc/pve/nodes/%s/lxc/%d.conf", r.Node, r.ID)
 	if len(op.Lines) == 0 {
 		return []string{"# while it is stopped, take all lines lxc.… out of the first section of " + file}
