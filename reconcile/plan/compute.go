@@ -15,7 +15,9 @@ import (
 // total and deterministic, and does not depend on the order of its input.
 func Compute(want *spec.State, have *Live, pol Policy) *Plan {
 	c := &computation{want: want, have: have, policy: pol, plan: &Plan{Cluster: cmp.Or(want.Cluster.Name, have.Cluster), needs: newNeeds()}}
+	c.hostMounts()
 	c.templates()
+	c.snippets()
 	claimed := map[proxmox.VMID]bool{}
 	for _, w := range want.Containers {
 		claimed[w.ID] = true
@@ -45,6 +47,8 @@ type computation struct {
 	plan   *Plan
 	// sources are the templates of the spec, by name and node.
 	sources map[string]map[string]source
+	mounts  map[string]mountState            // host mounts of the spec, by name
+	scripts map[string]map[string]mountState // snippets of the spec, by name and node
 }
 
 func (c *computation) block(b Blocked) { c.plan.Blocked = append(c.plan.Blocked, b) }

@@ -25,7 +25,7 @@ func (c *computation) create(w *spec.Container, refuse func(string, string, ...s
 		return
 	}
 	from := c.resolve(w)
-	lane := Lane{Ref: proxmox.Ref{Node: w.Node, ID: w.ID}, Name: w.Name, Action: Create, Uses: from.after}
+	lane := Lane{Ref: proxmox.Ref{Node: w.Node, ID: w.ID}, Name: w.Name, Action: Create, Uses: slices.Concat(from.after, c.needed(w))}
 	switch {
 	case w.From.Clone.ID != 0:
 		lane.Steps = c.cloneSteps(w)
@@ -147,6 +147,7 @@ func (c *computation) cannotCreate(w *spec.Container) []hindrance {
 		}
 	}
 	note(c.cannotJoin(c.newPool(w)))
+	note(c.lacksOf(w), []string{"see why it is blocked", "take it out of the container"})
 	if w.From.Clone.ID != 0 {
 		note(c.cannotClone(w))
 		return out
