@@ -102,10 +102,12 @@ func (n NodeMounts) UsesBelow(where string) []PathUse {
 		if p := path.Clean(u.Path); p != where && !strings.HasPrefix(p, where+"/") {
 			continue
 		}
-		u.Path = where
-		if !slices.Contains(out, u) {
+		i := slices.IndexFunc(out, func(o PathUse) bool { return o.Guest == u.Guest && o.Storage == u.Storage })
+		if i < 0 {
+			u.Path, i = where, len(out)
 			out = append(out, u)
 		}
+		out[i].Running = out[i].Running || u.Running
 	}
 	return out
 }

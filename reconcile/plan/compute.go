@@ -24,6 +24,7 @@ func Compute(want *spec.State, have *Live, pol Policy) *Plan {
 		c.container(w)
 	}
 	c.unclaimed(claimed)
+	c.unmounts()
 	c.preflight()
 	c.orderStarts()
 	c.jobs()

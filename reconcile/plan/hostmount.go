@@ -26,13 +26,16 @@ type mountState struct {
 	why   string    // why it cannot be mounted; empty where it is, will be, or is not known
 }
 
-// hostMounts plans the host mounts of the spec, before the containers that use them, and takes away those of tend that
-// are in it no more.
+// hostMounts plans the host mounts of the spec, before the containers that use them.
 func (c *computation) hostMounts() {
 	c.mounts = map[string]mountState{}
 	for _, m := range c.want.HostMounts {
 		c.mounts[m.Name] = c.hostMount(m)
 	}
+}
+
+// unmounts takes away the host mounts of tend that are in the spec no more, after the containers.
+func (c *computation) unmounts() {
 	if !c.want.ManagesHostMounts {
 		return
 	}
@@ -165,7 +168,8 @@ func mountChanges(m *spec.HostMount, status proxmox.MountStatus) (out []setting.
 
 // unmount plans that a host mount goes, once nobody uses it.
 func (c *computation) unmount(node string, m proxmox.MountStatus, have *proxmox.NodeMounts) {
-	if uses := have.UsesBelow(m.Path); len(uses) > 0 {
+	uses, after := c.left(have.UsesBelow(m.Path), m.Path)
+	if len(uses) > 0 {
 		c.block(Blocked{
 			Kind: HostMountKind, Name: m.Name, Node: node, What: "unmount", Waiting: true,
 			Reason: fmt.Sprintf("it is not in the spec, and %s is used by %s", m.Path, usedBy(uses)),
@@ -174,12 +178,54 @@ func (c *computation) unmount(node string, m proxmox.MountStatus, have *proxmox.
 		return
 	}
 	c.plan.Lanes = append(c.plan.Lanes, Lane{
-		Kind: HostMountKind, Name: m.Name, Ref: proxmox.Ref{Node: node}, Action: Destroy,
+		Kind: HostMountKind, Name: m.Name, Ref: proxmox.Ref{Node: node}, Action: Destroy, After: after,
 		Steps: []Step{{
 			Op: UnmountHost{Owner: m.Owner, Mount: m.HostMount}, Access: mountAccess,
 			Cause: m.Path + " is not in the spec; what is on the disk stays",
 		}},
 	})
+}
+
+// left are those who will still use a host mount once the plan is carried out; after are the containers that let go of it
+// in their lanes.
+func (c *computation) left(uses []proxmox.PathUse, where string) (left []proxmox.PathUse, after []proxmox.VMID) {
+	for _, u := range uses {
+		if u.Guest != 0 && c.letsGo(u.Guest, where) {
+			after = append(after, u.Guest)
+		} else {
+			left = append(left, u)
+		}
+	}
+	return left, after
+}
+
+// letsGo reports whether the lane of a container ends with nothing of it using a path below another: it is destroyed, or
+// its mounts are others and it has stopped on the way.
+func (c *computation) letsGo(id proxmox.VMID, where string) bool {
+	l, have := c.plan.Lane(id), c.have.Containers[id]
+	if l == nil || have == nil {
+		return false
+	}
+	if l.Action == Destroy {
+		return true
+	}
+	stops := !have.Running || slices.ContainsFunc(l.Steps, Step.Restarts)
+	blocked := slices.ContainsFunc(c.plan.Blocked, func(b Blocked) bool { return b.ID == id })
+	i := slices.IndexFunc(c.want.Containers, func(w *spec.Container) bool { return w.ID == id })
+	if !stops || blocked || i < 0 {
+		return false
+	}
+	settings := c.settings(c.want.Containers[i])
+	mine := proxmox.NodeMounts{}
+	for _, r := range mountsOf(settings) {
+		mine.Uses = append(mine.Uses, proxmox.PathUse{Path: setting.HostPath.Or(r, "")})
+	}
+	for _, line := range setting.Raw.Or(settings, nil) {
+		if source, ok := setting.RawSource(line); ok {
+			mine.Uses = append(mine.Uses, proxmox.PathUse{Path: source})
+		}
+	}
+	return len(mine.UsesBelow(where)) == 0
 }
 
 // noRootHere says why something that only root can do is not done.

@@ -57,6 +57,13 @@ func ParseRawMount(line string) (where string, r Record, ok bool) {
 	return where, r, good && RawMount(where, r) == line
 }
 
+// RawSource is the path of the node that a raw line of any form mounts.
+func RawSource(line string) (source string, ok bool) {
+	entry, isMount := strings.CutPrefix(line, rawMountKey)
+	source, _, _ = strings.Cut(entry, " ")
+	return fstabText.Replace(source), isMount && strings.HasPrefix(source, "/")
+}
+
 // rawMounts are the mounts that raw lines are, by where they are in the container, and the other lines.
 func rawMounts(lines []string) (mounts Members, rest []string) {
 	mounts = Members{}
