@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/felhom/tend/proxmox/secret"
 )
 
 // The classes of errors on which a caller may decide; match them with [errors.Is]. An [*APIError] and a
@@ -182,10 +184,10 @@ func (e *APIError) mask(r Request) {
 				continue
 			}
 			if p, ok := e.Params[key]; ok {
-				e.Params[key] = strings.ReplaceAll(p, v, mask)
+				e.Params[key] = strings.ReplaceAll(p, v, secret.Mask)
 			}
 			if len(v) >= minPassword {
-				e.Text = strings.ReplaceAll(e.Text, v, mask)
+				e.Text = strings.ReplaceAll(e.Text, v, secret.Mask)
 			}
 		}
 	}

@@ -1,6 +1,10 @@
 package proxmox
 
-import "context"
+import (
+	"context"
+	"errors"
+	"strings"
+)
 
 // A Network is a network interface of a node.
 type Network struct {
@@ -17,4 +21,15 @@ func (c *Client) Bridges(ctx context.Context, node string) (list []Network, err 
 	p := params{}
 	p.text("type", "any_bridge")
 	return list, c.get(ctx, nodePath(node, "/network"), p.values(), &list)
+}
+
+// HasInterface reports whether the network configuration of a node names an interface, as a bridge to which the token
+// has no right and which Bridges leaves out. Virtual networks do not count. It takes Sys.Audit on the node
+// (pve-manager API2/Network.pm, network_config).
+func (c *Client) HasInterface(ctx context.Context, node, name string) (bool, error) {
+	err := c.get(ctx, nodePath(node, "/network/"+escape(name)), nil, &struct{}{})
+	if api, ok := errors.AsType[*APIError](err); ok && strings.Contains(api.Params["iface"], "does not exist") {
+		return false, nil
+	}
+	return err == nil, err
 }

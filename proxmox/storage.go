@@ -2,6 +2,7 @@ package proxmox
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -56,6 +57,22 @@ type Volume struct {
 	Subtype   string    `pve:"subtype"`
 	Notes     string    `pve:"notes"`
 	Protected bool      `pve:"protected"`
+}
+
+// A Use is how much a volume may hold and how much room it takes, in bytes.
+type Use struct {
+	Size int64 `pve:"size"`
+	// Used is 0 where the storage cannot tell. ZFS counts what is left after compression, and no snapshots; files, what
+	// is allocated to them; LVM, thin or not, and subvolumes of Btrfs tell nothing (pve-storage, volume_size_info of the
+	// plugins).
+	Used int64 `pve:"used"`
+}
+
+// VolumeUse asks a storage about one volume; lists tell the use only of files. It takes Datastore.Allocate, or
+// Datastore.Audit and VM.Config.Disk on the guest (pve-storage API2/Storage/Content.pm, info).
+func (c *Client) VolumeUse(ctx context.Context, node, volume string) (u Use, err error) {
+	storage, _, _ := strings.Cut(volume, ":")
+	return u, c.get(ctx, nodePath(node, "/storage/"+escape(storage)+"/content/"+escape(volume)), nil, &u)
 }
 
 // StorageContent lists what a storage holds and the token may see. Volumes of guests need Datastore.Allocate,

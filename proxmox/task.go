@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -170,8 +171,14 @@ type TaskError struct {
 
 // NewTaskError makes an error of a task that ended with an exit status other than success, and the tail of
 // its log.
+//
+// Tools that meet a full storage end with a bare exit code; that there was no room stands in the log alone.
 func NewTaskError(s TaskStatus, log []string) *TaskError {
 	v := classifyText(s.ExitStatus)
+	full := func(line string) bool { return strings.Contains(line, "No space left on device") }
+	if v.class == nil && slices.ContainsFunc(log, full) {
+		v.class = ErrNoSpace
+	}
 	return &TaskError{
 		UPID: s.UPID, ExitStatus: s.ExitStatus, Log: log,
 		Lock: v.lock, Missing: v.missing, class: v.class,

@@ -30,16 +30,27 @@ const (
 	Failed                      // a step failed
 )
 
-// String is the word for a state.
-func (s State) String() string {
-	return [...]string{
-		"unchanged", "created", "changed", "restarted", "destroyed", "retired", "pending until restart", "blocked", "left",
-		"stuck", "interrupted", "failed",
-	}[s]
+// words are those of String.
+var words = [...]string{
+	"unchanged", "created", "changed", "restarted", "destroyed", "retired", "pending until restart", "blocked", "left",
+	"stuck", "interrupted", "failed",
 }
+
+// String is the word for a state.
+func (s State) String() string { return words[s] }
 
 // MarshalText encodes the word of String.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText decodes the word of String.
+func (s *State) UnmarshalText(text []byte) error {
+	i := slices.Index(words[:], string(text))
+	if i < 0 {
+		return fmt.Errorf("%q is no state of a container", text)
+	}
+	*s = State(i)
+	return nil
+}
 
 // A Container is what became of one container, or of a template or backup job.
 type Container struct {
@@ -54,6 +65,8 @@ type Container struct {
 	NotDone []plan.Step
 	// Err is why; nil where all is well.
 	Err error
+	// At is the step that failed with Err; nil where no step was tried.
+	At *plan.Step
 	// Log is the tail of the log of the task that failed.
 	Log []string
 	// Warnings are the tasks that ended well with warnings.
@@ -249,6 +262,9 @@ func (c *Container) noteError(last *execute.LaneResult, matters bool) {
 		return
 	}
 	c.Err = last.Err
+	if rest := last.NotDone(); last.Status == execute.Failed && len(rest) > 0 {
+		c.At = &rest[0]
+	}
 	if e, ok := errors.AsType[*proxmox.TaskError](last.Err); ok {
 		c.Log = e.Log
 	}

@@ -249,7 +249,17 @@ func encodeState(s *spec.State) ([]byte, error) {
 		containers[c.Name] = c.Record()
 	}
 	spec.Containers.Set(doc, containers)
-	templates, jobs, mounts, snippets := setting.Members{}, setting.Members{}, setting.Members{}, setting.Members{}
+	if s.Cluster.TimeZone != "" {
+		spec.ClusterTimeZone.Set(doc, s.Cluster.TimeZone)
+	}
+	templates, jobs, policies := setting.Members{}, setting.Members{}, setting.Members{}
+	mounts, snippets := setting.Members{}, setting.Members{}
+	for _, p := range s.Policies {
+		policies[p.Name] = p.Record()
+	}
+	if len(policies) > 0 {
+		spec.SnapshotPolicies.Set(doc, policies)
+	}
 	for _, t := range s.Templates {
 		templates[t.Name] = t.Record()
 	}

@@ -12,7 +12,7 @@ import (
 
 // NewCluster makes a Cluster from the values of a [Document].
 func NewCluster(r setting.Record) Cluster {
-	return Cluster{Name: ClusterName.Or(r, ""), Owner: Owner.Or(r, *Owner.Default), Nodes: Nodes.Or(r, nil)}
+	return Cluster{Name: ClusterName.Or(r, ""), Owner: Owner.Or(r, *Owner.Default), Nodes: Nodes.Or(r, nil), TimeZone: ClusterTimeZone.Or(r, "")}
 }
 
 // NewContainer makes a Container from the values of [ContainerFields], layers merged. What is missing is
@@ -42,7 +42,9 @@ func NewContainer(name string, r setting.Record, at Place) *Container {
 			SSHKeys:  SSHKeys.Or(r, nil),
 			Password: SecretRef{File: PasswordFile.Or(r, ""), Env: PasswordEnv.Or(r, "")},
 		},
-		Adopt: Adopt.Or(r, *Adopt.Default),
+		Adopt:     Adopt.Or(r, *Adopt.Default),
+		Snapshots: Snapshots.Or(r, nil),
+		Holds:     SnapshotHolds.Or(r, nil),
 	}
 	if pool, ok := PoolName.Get(r); ok {
 		out.Pool = &pool
@@ -78,13 +80,16 @@ func (c *Container) Record() setting.Record {
 		}
 	}
 	for key, list := range map[*setting.Key[[]string]][]string{
-		&DependsOn: c.DependsOn, &Ignore: c.Lifecycle.Ignore, &SSHKeys: c.Init.SSHKeys,
+		&DependsOn: c.DependsOn, &Ignore: c.Lifecycle.Ignore, &SSHKeys: c.Init.SSHKeys, &SnapshotHolds: c.Holds,
 	} {
 		if len(list) > 0 {
 			key.Set(r, list)
 		}
 	}
 	Adopt.Set(r, c.Adopt)
+	if c.Snapshots != nil {
+		Snapshots.Set(r, c.Snapshots)
+	}
 	if c.Pool != nil {
 		PoolName.Set(r, *c.Pool)
 	}
@@ -104,7 +109,7 @@ func (c *Container) Record() setting.Record {
 }
 
 // Overlay lays the values of one layer of a container over those of the layers below. What a container is made
-// from is one thing: a layer that names a source replaces it as a whole.
+// from is one thing: a layer that names a source replaces it as a whole. So does one that names a snapshot policy.
 func Overlay(low, high setting.Record) setting.Record {
 	isSource := func(path string, _ any) bool { return strings.HasPrefix(path, "from.") }
 	for path := range high {
@@ -113,6 +118,10 @@ func Overlay(low, high setting.Record) setting.Record {
 			maps.DeleteFunc(low, isSource)
 			break
 		}
+	}
+	if _, ok := UsePolicy.Get(Snapshots.Or(high, nil)); ok {
+		low = maps.Clone(low)
+		delete(low, Snapshots.Path)
 	}
 	return setting.Overlay(low, high)
 }

@@ -119,7 +119,7 @@ var ContainerFields = setting.Object{
 	Groups: containerGroups,
 	Rows: append([]setting.Row{
 		ID, Node, Use, FromTemplate, FromImage, FromBackup, CloneID, CloneSnapshot, CloneFull, PoolName, DependsOn, PowerState,
-		Restarts, Adopt, DestroyRule, RecreateRule, BackupTo, Ignore, SSHKeys, PasswordFile, PasswordEnv,
+		Restarts, Snapshots, SnapshotHolds, Adopt, DestroyRule, RecreateRule, BackupTo, Ignore, SSHKeys, PasswordFile, PasswordEnv,
 	}, setting.Container.Rows...),
 }
 
@@ -127,10 +127,11 @@ var ContainerFields = setting.Object{
 var LayerFields = setting.Object{
 	Name:   "layer",
 	Groups: containerGroups,
-	Rows:   without(ContainerFields.Rows, ID.Path, Use.Path, Adopt.Path, setting.Hostname.Path),
+	Rows:   without(ContainerFields.Rows, ID.Path, Use.Path, Adopt.Path, SnapshotHolds.Path, setting.Hostname.Path),
 	Elsewhere: map[string]string{
 		ID.Path:               ownOnly,
 		Adopt.Path:            ownOnly,
+		SnapshotHolds.Path:    ownOnly,
 		setting.Hostname.Path: ownOnly,
 		Use.Path:              "is not in defaults and profiles, which do not build on one another: write it in the container, with every profile",
 	},
@@ -179,6 +180,10 @@ var (
 		Path: "cluster.nodes", Type: names("name of a node"), Example: "[pve1]",
 		Doc: "Nodes that the cluster has: tend refuses to work on one that lacks any of them.",
 	}
+	ClusterTimeZone = setting.Key[string]{
+		Path: "cluster.timeZone", Type: zoneType(), Default: new("UTC"), Example: "Europe/Vienna",
+		Doc: "Time zone of snapshot policies that say none. Backup jobs run in the time zone of their nodes.",
+	}
 	Defaults = setting.Key[setting.Record]{
 		Path: "defaults", Type: LayerFields.Type(), Example: "{node: pve1}",
 		Doc: "What each container has unless a profile or the container says otherwise. Mappings are merged, all else is " +
@@ -200,7 +205,9 @@ var Document = setting.Object{
 	Groups: map[string]setting.Group{
 		"cluster": {Doc: "The cluster that the spec is for.", Example: "{name: home, nodes: [pve1]}"},
 	},
-	Rows: []setting.Row{ClusterName, Owner, Nodes, Defaults, Profiles, Templates, HostMounts, Snippets, Containers, BackupJobs},
+	Rows: []setting.Row{
+		ClusterName, Owner, Nodes, ClusterTimeZone, Defaults, Profiles, Templates, HostMounts, Snippets, Containers, SnapshotPolicies, BackupJobs,
+	},
 }
 
 // nameExpr is what a host name may be, without dots.

@@ -19,11 +19,8 @@ type LaterField struct{ Path, Value string }
 
 // LaterInDocument and LaterInContainer are all there are, of a document and of a container or layer.
 var (
-	LaterInDocument = []LaterField{
-		{Path: "snapshotPolicies"},
-	}
+	LaterInDocument  = []LaterField{}
 	LaterInContainer = []LaterField{
-		{Path: "snapshots"},
 		{Path: "init.password.age"},
 	}
 )

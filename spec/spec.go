@@ -18,11 +18,12 @@ import (
 // A State is a whole spec, with profiles and defaults merged into its containers.
 type State struct {
 	Cluster    Cluster
-	Containers []*Container // by VMID
-	Templates  []*Template  // by name
-	Jobs       []*BackupJob // by name
-	HostMounts []*HostMount // by name
-	Snippets   []*Snippet   // by name
+	Containers []*Container      // by VMID
+	Templates  []*Template       // by name
+	Jobs       []*BackupJob      // by name
+	Policies   []*SnapshotPolicy // by name
+	HostMounts []*HostMount      // by name
+	Snippets   []*Snippet        // by name
 	// ManagesJobs says that backup jobs are written about, if only that there shall be none.
 	ManagesJobs bool
 	// ManagesHostMounts says the same of host mounts.
@@ -46,9 +47,10 @@ func (s *State) ManagesPools() bool {
 
 // A Cluster says which cluster a spec is for and what marks the containers it manages.
 type Cluster struct {
-	Name  string   // shown in plans
-	Owner string   // tag put on each managed container
-	Nodes []string // refuse to run against a cluster without these
+	Name     string   // shown in plans
+	Owner    string   // tag put on each managed container
+	Nodes    []string // refuse to run against a cluster without these
+	TimeZone string   // of snapshot policies that say none; empty: UTC
 }
 
 // A Container is one declared container.
@@ -63,9 +65,11 @@ type Container struct {
 	Lifecycle Lifecycle
 	Init      Init
 	Adopt     bool
-	Pool      *string  // pool that it is in, "" for none; nil: it is left as it is
-	DependsOn []string // names of containers that are started before
-	Place     Place    // where its name stands
+	Snapshots setting.Record // values of the row Snapshots; nil: nothing is said. See State.PolicyOf
+	Holds     []string       // names of snapshots that are never dropped
+	Pool      *string        // pool that it is in, "" for none; nil: it is left as it is
+	DependsOn []string       // names of containers that are started before
+	Place     Place          // where its name stands
 }
 
 // Label is the container's VMID and name, for messages: "120 media".

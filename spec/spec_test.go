@@ -76,7 +76,7 @@ func TestNewState(t *testing.T) {
 
 func TestTakeLater(t *testing.T) {
 	in := map[string]any{
-		"snapshots": "x", "cores": 1, "init": map[string]any{"sshKeys": "a", "password": map[string]any{"age": "b"}},
+		"cores": 1, "init": map[string]any{"sshKeys": "a", "password": map[string]any{"age": "b"}},
 		"mounts":    map[string]any{"/a": map[string]any{"readOnly": true}, "/b": nil},
 		"lifecycle": map[string]any{"recreate": "forbid"},
 	}
@@ -87,7 +87,7 @@ func TestTakeLater(t *testing.T) {
 		}
 		got = append(got, at.String())
 	})
-	if diff := cmp.Diff([]string{"containers.web.snapshots", "containers.web.init.password.age"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"containers.web.init.password.age"}, got); diff != "" {
 		t.Errorf("reported (-want +got):\n%s", diff)
 	}
 	want := map[string]any{
@@ -103,9 +103,9 @@ func TestTakeLater(t *testing.T) {
 
 func TestIsLater(t *testing.T) {
 	for path, want := range map[string]bool{
-		"snapshotPolicies": true, "snapshotPolicies.nightly": true, "hostMounts": false, "templates": false, "cluster.name": false, "containers": false,
-		"containers.web.snapshots": true, "containers.web.init": false, "containers.web.init.password.age": true,
-		"defaults.snapshots": true, "profiles.x.snapshots": true, "profiles.x.mounts./a.path": false, "containers.web.lifecycle.recreate": false,
+		"hostMounts": false, "snapshotPolicies": false, "templates": false, "cluster.name": false, "containers": false,
+		"containers.web.snapshots": false, "containers.web.init": false, "containers.web.init.password.age": true,
+		"defaults.init.password.age": true, "profiles.x.mounts./a.path": false, "containers.web.lifecycle.recreate": false,
 	} {
 		if got := spec.IsLater(strings.Split(path, ".")); got != want {
 			t.Errorf("%s: %t", path, got)

@@ -27,6 +27,7 @@ func Validate(s *State) []Fault {
 	v.hostMounts()
 	v.snippets()
 	v.jobs()
+	v.policies()
 	return v.faults
 }
 

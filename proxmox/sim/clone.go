@@ -285,13 +285,13 @@ func (s *Sim) copyVolume(t *task, m *mount, storage string, owner proxmox.VMID) 
 		return "", dief("volume '%s' does not exist", m.volume)
 	}
 	m.size, m.sized = size, true
-	used := int64(s.st.Volumes[m.volume].Used)
+	used := s.written(m.volume)
 	volid, err := s.allocate(storage, t.UPID.Node, owner, size/1024, t.print)
 	if err != nil {
 		return "", err
 	}
-	fresh := int64(s.st.Volumes[volid].Used)
-	if err := s.writeBytes(volid, max(0, used-fresh), "rsync error: error in file IO (code 11)"); err != nil {
+	if err := s.writeBytes(volid, used, "rsync error: error in file IO (code 11)"); err != nil {
+		t.print(`rsync: [receiver] write failed on "usr/share/i18n/charmaps": No space left on device (28)`)
 		if ferr := s.freeVolume(volid); ferr != nil {
 			t.warnErr(ferr)
 		}

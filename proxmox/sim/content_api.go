@@ -120,7 +120,7 @@ func (c *call) volumeRows(id string) []map[string]any {
 				"ctime": v.CTime, "parent": nil,
 			}
 			if storageKinds[c.sim.st.Storages[id].Type].files {
-				row["used"] = int64(v.Used)
+				row["used"] = c.sim.toldUse(n, v)
 			}
 			rows = append(rows, row)
 		}
@@ -188,7 +188,7 @@ func getContent(c *call) (any, error) {
 	switch {
 	case c.sim.st.Volumes[volid] != nil:
 		v := c.sim.st.Volumes[volid]
-		row["size"], row["used"] = int64(v.Size), int64(v.Used)
+		row["size"], row["used"] = int64(v.Size), c.sim.toldUse(n, v)
 	case c.sim.st.Backups[volid] != nil:
 		b := c.sim.st.Backups[volid]
 		row["size"], row["used"], row["protected"], row["notes"] = int64(b.Size), int64(b.Size), flag(b.Protected), b.Notes

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,7 +10,8 @@ import (
 
 const (
 	defaultRootSize = "4" // GiB
-	templateRatio   = 3   // what a template takes when it is unpacked
+	unpackRatio     = 3   // bytes that a byte of an archive unpacks to
+	packRatio       = 2   // bytes that make one of a backup
 )
 
 // work is the task: volumes, content, operating system, defaults (API2/LXC.pm, create_vm, $code).
@@ -145,6 +147,7 @@ func (cr *creation) unpack(t *task) error {
 	if len(cr.volumes) > 0 {
 		full := fmt.Sprintf("command 'tar xpf - -C /var/lib/lxc/%d/rootfs' failed: exit code 2", cr.id)
 		if err := t.sim.writeBytes(cr.volumes[0], size, full); err != nil {
+			t.print("tar: ./usr/share/i18n: Cannot write: No space left on device", "tar: Exiting with failure status due to previous errors")
 			return err
 		}
 	}
@@ -161,10 +164,12 @@ func (cr *creation) unpack(t *task) error {
 // archiveSize is what an archive unpacks to; an archive that is not there is an error of the task.
 func (s *Sim) archiveSize(volid, node string) (int64, error) {
 	if s.hasTemplate(volid, node) {
-		return int64(s.st.Templates[volid].Size) * templateRatio, nil
+		return int64(s.st.Templates[volid].Size) * cmp.Or(s.opts.Unpacked, unpackRatio), nil
 	}
-	if b := s.st.Backups[volid]; b != nil {
-		return int64(b.Size) * templateRatio, nil
+	if b := s.st.Backups[volid]; b != nil && b.Data > 0 {
+		return int64(b.Data), nil
+	} else if b != nil {
+		return int64(b.Size) * cmp.Or(s.opts.Unpacked, unpackRatio), nil
 	}
 	return 0, dief("volume '%s' does not exist", volid)
 }

@@ -84,6 +84,10 @@ func (f ext4) total() int64 { return max(0, f.blocks-f.overhead) * ext4Block }
 // used is what a fresh file system takes of a storage that allocates as it is written to.
 func (f ext4) used() int64 { return (f.journal + 232) * ext4Block }
 
+// FileSystem is how much an empty file system takes of a raw volume of a size, on a storage that allocates as it is
+// written to.
+func FileSystem(size Bytes) Bytes { return Bytes(newExt4(int64(size)).used()) }
+
 func (f ext4) mkfsLog(uuid string) []string {
 	log := []string{
 		fmt.Sprintf("Creating filesystem with %d 4k blocks and %d inodes", f.blocks, f.inodes),

@@ -176,6 +176,9 @@ func (s *Sim) status(g *guest) status {
 	st.Mem, st.Disk = idleMemory, idleDisk
 	if m, err := parseMount("rootfs", v["rootfs"]); err == nil {
 		st.MaxDisk = s.dfSize(m)
+		if s.st.Volumes[m.volume] != nil {
+			st.Disk = max(idleDisk, s.written(m.volume))
+		}
 	}
 	st.pressure = &pressure{"0.00", "0.00", "0.00", "0.00", "0.00", "0.00"}
 	return st

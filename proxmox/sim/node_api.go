@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/felhom/tend/proxmox"
 )
@@ -18,6 +19,7 @@ var nodeRoutes = []route{
 		"type": enum("bridge", "bond", "eth", "alias", "vlan", "fabric", "OVSBridge", "OVSBond", "OVSPort", "OVSIntPort",
 			"vnet", "any_bridge", "any_local_bridge", "include_sdn"),
 	}, handler: nodeNetwork},
+	{method: "GET", path: "/nodes/{node}/network/{iface}", onNode: true, perm: need("/nodes/{node}", "Sys.Audit"), handler: nodeInterface},
 }
 
 func vmidOf(n int) proxmox.VMID { return proxmox.VMID(n) }
@@ -102,20 +104,36 @@ func nodeNetwork(c *call) (any, error) {
 		return rows, nil
 	}
 	bridges := c.sim.st.Nodes[c.node].Bridges
-	for i, name := range sortedKeys(bridges) {
+	for _, name := range sortedKeys(bridges) {
 		if c.sim.access.checkAny(c.user, "/sdn/zones/localnetwork/"+name, "SDN.Audit", "SDN.Use") != nil {
 			continue
 		}
-		b := bridges[name]
-		row := map[string]any{
-			"iface": name, "type": "bridge", "active": 1, "autostart": 1, "priority": i + 3,
-			"method": "manual", "method6": "manual", "families": []string{"inet"}, "bridge_fd": "0", "bridge_stp": "off",
-			"bridge_ports": "", "mtu": fmt.Sprint(b.MTU),
-		}
-		if b.Address != "" {
-			row["method"], row["cidr"] = "static", b.Address
-		}
+		row := bridgeRow(bridges, name)
+		row["iface"], row["active"] = name, 1
 		rows = append(rows, row)
 	}
 	return rows, nil
+}
+
+// nodeInterface is API2/Network.pm, network_config: it asks for no right to the bridge.
+func nodeInterface(c *call) (any, error) {
+	bridges, name := c.sim.st.Nodes[c.node].Bridges, c.str("iface")
+	if bridges[name] == nil {
+		return nil, paramError("iface", "interface does not exist")
+	}
+	return bridgeRow(bridges, name), nil
+}
+
+// bridgeRow is what a node's configuration says of a bridge.
+func bridgeRow(bridges map[string]*Bridge, name string) map[string]any {
+	b := bridges[name]
+	row := map[string]any{
+		"type": "bridge", "autostart": 1, "priority": slices.Index(sortedKeys(bridges), name) + 3,
+		"method": "manual", "method6": "manual", "families": []string{"inet"}, "bridge_fd": "0", "bridge_stp": "off",
+		"bridge_ports": "", "mtu": fmt.Sprint(b.MTU),
+	}
+	if b.Address != "" {
+		row["method"], row["cidr"] = "static", b.Address
+	}
+	return row
 }

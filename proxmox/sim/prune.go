@@ -2,9 +2,9 @@ package sim
 
 import (
 	"cmp"
-	"fmt"
-	"slices"
 	"time"
+
+	"github.com/felhom/tend/proxmox/prune"
 )
 
 // A pruneRow is a backup and what retention makes of it.
@@ -51,60 +51,22 @@ func (s *Sim) markBackups(storage string, keep map[string]string, vmid, kind str
 	return rows
 }
 
-// keepRules are the retention options in the order in which they count, with what makes one period.
-var keepRules = []struct {
-	option string
-	period func(time.Time) string
-}{
-	{"keep-last", func(t time.Time) string { return fmt.Sprint(t.Unix()) }},
-	{"keep-hourly", func(t time.Time) string { return t.Format("2006/01/02/15") }},
-	{"keep-daily", func(t time.Time) string { return t.Format("2006/01/02") }},
-	{"keep-weekly", func(t time.Time) string { y, w := t.ISOWeek(); return fmt.Sprintf("%d/%d", y, w) }},
-	{"keep-monthly", func(t time.Time) string { return t.Format("2006/01") }},
-	{"keep-yearly", func(t time.Time) string { return t.Format("2006") }},
-}
-
 // markGroup is pve-storage Storage.pm, prune_mark_backup_group.
 func markGroup(rows []*pruneRow, keep map[string]string, zone *time.Location) {
-	limited := false
-	for _, r := range keepRules {
-		limited = limited || mustFloat(keep[r.option]) > 0
+	entries := make([]prune.Entry, len(rows))
+	for i, r := range rows {
+		entries[i] = prune.Entry{Time: time.Unix(r.CTime, 0), Protected: r.Mark != ""}
 	}
-	if !limited || truthy(keep["keep-all"]) {
-		for _, r := range rows {
-			r.Mark = cmp.Or(r.Mark, "keep")
-		}
-		return
-	}
-	slices.SortStableFunc(rows, func(a, b *pruneRow) int { return cmp.Compare(b.CTime, a.CTime) })
-	for _, rule := range keepRules {
-		markPeriod(rows, int(mustFloat(keep[rule.option])), func(at int64) string { return rule.period(time.Unix(at, 0).In(zone)) })
-	}
-	for _, r := range rows {
-		r.Mark = cmp.Or(r.Mark, "remove")
+	for i, m := range prune.Select(entries, keepOf(keep), zone) {
+		rows[i].Mark = cmp.Or(rows[i].Mark, m.Fate.String())
 	}
 }
 
-func markPeriod(rows []*pruneRow, count int, period func(int64) string) {
-	if count == 0 {
-		return
+// keepOf reads retention options that were checked.
+func keepOf(options map[string]string) prune.Keep {
+	k := prune.Keep{All: truthy(options["keep-all"])}
+	for _, r := range prune.Rules() {
+		k.Set(r, int(mustFloat(options[r.String()])))
 	}
-	covered, opened := map[string]bool{}, map[string]bool{}
-	for _, r := range rows {
-		if r.Mark == "keep" {
-			covered[period(r.CTime)] = true
-		}
-	}
-	for _, r := range rows {
-		id := period(r.CTime)
-		switch {
-		case r.Mark != "" || covered[id]:
-		case opened[id]:
-			r.Mark = "remove"
-		case len(opened) >= count:
-			return
-		default:
-			opened[id], r.Mark = true, "keep"
-		}
-	}
+	return k
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"maps"
 	"strings"
 	"sync"
 )
@@ -55,3 +56,6 @@ var builtinRoles = sync.OnceValue(func() map[string]map[string]bool {
 
 // validPrivileges are all privileges.
 func validPrivileges() map[string]bool { return builtinRoles()["Administrator"] }
+
+// Privileges are the names of all privileges that the simulator knows.
+func Privileges() map[string]bool { return maps.Clone(validPrivileges()) }

@@ -139,7 +139,9 @@ func addError(errs map[string]string, path, text string) {
 func checkObject(path string, schemas props, p params, errs map[string]string) {
 	for k, s := range schemas {
 		v, ok := p[k]
-		if !ok {
+		if !ok && !s.required { // as most of the hundreds of keys of a container
+			continue
+		} else if !ok {
 			v.kind = undefValue
 		}
 		s.check(joinPath(path, k), v, errs)

@@ -40,6 +40,9 @@ type Options struct {
 	TaskTime time.Duration
 	// WorkerTime gives the time by worker type ("vzcreate"); nil: TaskTime for all.
 	WorkerTime func(worker string) time.Duration
+	// Unpacked is how many bytes a byte of a template or backup unpacks to, and Packed how many bytes of a container
+	// make one of its backup; 0: 3 and 2.
+	Unpacked, Packed int64
 	// File is where the state is written after each change, atomically; empty: nowhere.
 	File string
 	// Now is the clock; nil: time.Now.

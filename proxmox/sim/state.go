@@ -135,6 +135,7 @@ type Volume struct {
 // A Backup is a vzdump archive of a container.
 type Backup struct {
 	Size      Bytes  `yaml:"size"`
+	Data      Bytes  `yaml:"data,omitempty"` // what it unpacks to; told by its size where 0
 	CTime     int64  `yaml:"ctime"`
 	Notes     string `yaml:"notes,omitempty"`
 	Protected bool   `yaml:"protected,omitempty"`

@@ -212,6 +212,7 @@ func (s *Sim) allocate(storage, nodeName string, owner proxmox.VMID, sizeKB int6
 	if format == "raw" {
 		fs := newExt4(size)
 		if s.freeBytes(storage) < fs.used() {
+			log("mkfs.ext4: No space left on device while writing out and closing file system")
 			return "", dief("command 'mkfs.ext4 -O mmp -E 'root_owner=100000:100000' %s' failed: exit code 1", s.volumePath(volid))
 		}
 		log(fs.mkfsLog(s.uuid())...)
@@ -274,6 +275,25 @@ func (s *Sim) volumeSize(volid string) (int64, bool) {
 		return 0, false
 	}
 	return int64(v.Size), true
+}
+
+// toldUse is what a storage tells of the room that a volume takes (pve-storage, volume_size_info of the plugins): LVM,
+// thin or not, and subvolumes of Btrfs tell nothing.
+func (s *Sim) toldUse(n volName, v *Volume) int64 {
+	switch kind := s.st.Storages[n.storage].Type; {
+	case kind == "lvm", kind == "lvmthin", kind == "btrfs" && n.format == "subvol":
+		return 0
+	}
+	return int64(v.Used)
+}
+
+// written is how much lies in a volume, without what its file system takes for itself.
+func (s *Sim) written(volid string) int64 {
+	v := s.st.Volumes[volid]
+	if n, err := s.parseVolume(volid); err == nil && n.format == "raw" {
+		return max(0, int64(v.Used)-int64(FileSystem(v.Size)))
+	}
+	return int64(v.Used)
 }
 
 // volumePath is where a volume lies on the node.

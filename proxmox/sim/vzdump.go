@@ -113,10 +113,11 @@ func (d *dump) archive(t *task, g *guest) error {
 	t.print("INFO: status = " + state)
 	mode := d.mode(t, g)
 	t.print("INFO: backup mode: "+mode, "INFO: ionice priority: "+cmp.Or(d.set["ionice"], "7"), "INFO: CT Name: "+g.name())
-	size, err := d.volumes(t, g)
+	data, err := d.volumes(t, g)
 	if err != nil {
 		return err
 	}
+	size := max(data/cmp.Or(s.opts.Packed, packRatio), 512)
 	restart := mode == "stop" && g.running
 	if restart {
 		t.print("INFO: stopping virtual guest")
@@ -134,15 +135,16 @@ func (d *dump) archive(t *task, g *guest) error {
 		}
 	}
 	if s.freeBytes(d.storage) < size {
+		t.print("INFO: zstd: error 70 : Write error : cannot write block : No space left on device")
 		return dief("command 'set -o pipefail && tar cpf - ...' failed: exit code 2")
 	}
-	d.keep(t, g, volid, size)
+	d.keep(t, g, volid, &Backup{Size: Bytes(size), Data: Bytes(data)})
 	return nil
 }
 
-// volumes says what goes into the archive, and how large that will be.
+// volumes says what goes into the archive, and how much that is.
 func (d *dump) volumes(t *task, g *guest) (int64, error) {
-	size := int64(0)
+	data := int64(0)
 	for m := range g.conf.mounts() {
 		reason := "disabled"
 		switch {
@@ -152,14 +154,14 @@ func (d *dump) volumes(t *task, g *guest) (int64, error) {
 			if v == nil {
 				return 0, dief("volume '%s' does not exist", m.volume)
 			}
-			size += max(0, int64(v.Used)/2)
+			data += t.sim.written(m.volume)
 			continue
 		case m.kind != volumeMount:
 			reason = "not a volume"
 		}
 		t.print(fmt.Sprintf("INFO: excluding %s mount point %s ('%s') from backup (%s)", m.kind, m.key, m.parts["mp"], reason))
 	}
-	return max(size, 512), nil
+	return data, nil
 }
 
 var compressions = map[string]string{"": ".tar", "0": ".tar", "1": ".tar.lzo", "lzo": ".tar.lzo", "gzip": ".tar.gz", "zstd": ".tar.zst"}
@@ -170,9 +172,9 @@ func (d *dump) volid(g *guest) string {
 }
 
 // keep notes the archive, and removes older ones by the retention of the call or the storage.
-func (d *dump) keep(t *task, g *guest, volid string, size int64) {
+func (d *dump) keep(t *task, g *guest, volid string, b *Backup) {
 	s := t.sim
-	t.print(fmt.Sprintf("INFO: archive file size: %dMB", size/mebibyte))
+	t.print(fmt.Sprintf("INFO: archive file size: %dMB", b.Size/mebibyte))
 	cf := g.conf.clone()
 	cf.snaps, cf.pending = map[string]section{}, newSection()
 	for _, k := range []string{"lock", "parent"} {
@@ -182,10 +184,8 @@ func (d *dump) keep(t *task, g *guest, volid string, size int64) {
 	if err != nil {
 		t.warnErr(err)
 	}
-	s.st.Backups[volid] = &Backup{
-		Size: Bytes(size), CTime: s.opts.Now().Unix(), Notes: d.notes(g),
-		Protected: truthy(d.set["protected"]), Node: d.call.node, Config: raw,
-	}
+	b.CTime, b.Notes, b.Protected, b.Node, b.Config = s.opts.Now().Unix(), d.notes(g), truthy(d.set["protected"]), d.call.node, raw
+	s.st.Backups[volid] = b
 	s.store.touch()
 	if d.set["notes-template"] != "" {
 		t.print("INFO: adding notes to backup")

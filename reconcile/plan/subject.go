@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/felhom/tend/proxmox"
@@ -22,17 +23,30 @@ const (
 )
 
 // String is the word that plans show; that of a container is empty, since its VMID says it.
-func (k Kind) String() string {
-	return [...]string{"", "template", "backup job", "host mount", "snippet"}[k]
+func (k Kind) String() string { return kinds[k] }
+
+var kinds = [...]string{ContainerKind: "", TemplateKind: "template", JobKind: "backup job", HostMountKind: "host mount", SnippetKind: "snippet"}
+
+// MarshalText encodes the word of String.
+func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText decodes the word of String.
+func (k *Kind) UnmarshalText(text []byte) error {
+	i := slices.Index(kinds[:], string(text))
+	if i < 0 {
+		return fmt.Errorf("%q is no kind of thing that a plan is about", text)
+	}
+	*k = Kind(i)
+	return nil
 }
 
 // A Subject is what a lane, or something that is blocked, is about: a container by its VMID, a template, host mount
 // or snippet on a node, or a backup job.
 type Subject struct {
-	Kind Kind
-	ID   proxmox.VMID // of a container
-	Name string       // of anything else
-	Node string       // of a template, host mount or snippet
+	Kind Kind         `json:"kind,omitzero"`
+	ID   proxmox.VMID `json:"id,omitzero"`   // of a container
+	Name string       `json:"name,omitzero"` // of anything else
+	Node string       `json:"node,omitzero"` // of a template, host mount or snippet
 }
 
 // String is "101", "template debian-13 on pve1" or "backup job weekly".

@@ -36,7 +36,7 @@ type assembly struct {
 	defaults   layer
 	profiles   map[string]layer
 	containers map[string]layer
-	others     map[string]map[string]layer // templates, host mounts, snippets and backup jobs, by where they are written
+	others     map[string]map[string]layer // templates, host mounts, snippets, policies and backup jobs, by where they are written
 	stacks     map[string][]layer          // of each container, the strongest first
 	asked      map[string]bool             // what is written somewhere: containers:, …
 	partial    map[string]bool             // containers of which a layer is missing
@@ -67,6 +67,9 @@ func (l *loader) assemble() *spec.State {
 	state.Snippets = each(a.others[spec.Snippets.Path], spec.NewSnippet)
 	state.Jobs = each(a.others[spec.BackupJobs.Path], spec.NewBackupJob)
 	state.ManagesHostMounts = a.asked[spec.HostMounts.Path]
+	state.Policies = each(a.others[spec.SnapshotPolicies.Path], func(name string, r setting.Record, at spec.Place) *spec.SnapshotPolicy {
+		return spec.NewSnapshotPolicy(name, r, state.Cluster, at)
+	})
 	state.ManagesJobs = a.asked[spec.BackupJobs.Path]
 	a.snippets(state.Snippets)
 	a.validate(state)
@@ -84,7 +87,7 @@ func each[T any](from map[string]layer, make func(string, setting.Record, spec.P
 // otherFields are the fields of what has one layer and is no container.
 var otherFields = map[string]setting.Object{
 	spec.Templates.Path: spec.TemplateFields, spec.HostMounts.Path: spec.HostMountFields, spec.Snippets.Path: spec.SnippetFields,
-	spec.BackupJobs.Path: spec.JobFields,
+	spec.SnapshotPolicies.Path: spec.PolicyFields, spec.BackupJobs.Path: spec.JobFields,
 }
 
 // document reads what a file says into the layers.
@@ -96,7 +99,7 @@ func (a *assembly) document(d document) {
 	spec.TakeLater(d.value, spec.LaterInDocument, nil, report)
 	rest := maps.Clone(d.value)
 	for _, row := range []setting.Row{
-		spec.Defaults, spec.Profiles, spec.Templates, spec.HostMounts, spec.Snippets, spec.Containers, spec.BackupJobs,
+		spec.Defaults, spec.Profiles, spec.Templates, spec.HostMounts, spec.Snippets, spec.Containers, spec.SnapshotPolicies, spec.BackupJobs,
 	} {
 		path := row.Info().Path
 		v, ok := rest[path]
@@ -288,7 +291,7 @@ func brokenBy(faults Faults) map[string]breach {
 // by.
 func (a *assembly) follows(f spec.Fault, broken map[string]breach) bool {
 	return slices.ContainsFunc(append([]setting.Path{f.At}, f.With...), func(at setting.Path) bool {
-		if at[0] != spec.Containers.Path { // a template or backup job has one layer
+		if at[0] != spec.Containers.Path { // what is no container has one layer
 			for n := 2; n <= len(at); n++ {
 				if broken[at[:n].String()] == lost {
 					return true

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -50,7 +51,9 @@ func (f *Field) find(path string) *Field {
 // named reports whether the field's members have names that an author gives them.
 func (f *Field) named() bool {
 	_, isFamily := setting.Container.Row(f.Name).(*setting.Family)
-	return f.Path == spec.Profiles.Path || f.Path == spec.Containers.Path || isFamily
+	return isFamily || slices.Contains([]string{
+		spec.Profiles.Path, spec.Containers.Path, spec.Templates.Path, spec.BackupJobs.Path, spec.SnapshotPolicies.Path,
+	}, f.Path)
 }
 
 // member finds what stands below a member. Its name may have dots, as those of mounts do.

@@ -23,7 +23,7 @@ A stopped container takes every change at once, but for those that need a new co
 
 `)
 	section(&b, "The document", root.Children)
-	b.WriteString("`defaults` and `profiles` take the fields of a container, but for `id`, `use`, `adopt` and `hostname`.\n\n")
+	b.WriteString("`defaults` and `profiles` take the fields of a container, but for `id`, `use`, `adopt`, `snapshotHolds` and `hostname`.\n\n")
 	sections(&b, root.Find("cluster"))
 	containers := root.Find(spec.Containers.Path)
 	section(&b, "containers", containers.Children)
@@ -32,7 +32,9 @@ A stopped container takes every change at once, but for those that need a new co
 			sections(&b, f)
 		}
 	}
-	for _, path := range []string{spec.Templates.Path, spec.HostMounts.Path, spec.Snippets.Path, spec.BackupJobs.Path} {
+	for _, path := range []string{
+		spec.Templates.Path, spec.HostMounts.Path, spec.Snippets.Path, spec.SnapshotPolicies.Path, spec.BackupJobs.Path,
+	} {
 		sections(&b, root.Find(path))
 	}
 	return b.String()

@@ -145,7 +145,15 @@ func TestSchemaRejects(t *testing.T) {
 		"backupJobs: {a: {storage: local}}",
 		"backupJobs: {a: {storage: local, schedule: daily, keep: {dayly: 1}}}",
 		"backupJobs: {a: {storage: local, schedule: daily, select: {ids: [99]}}}",
-		"snapshotPolicies: {}",
+		"snapshotPolicies: []",
+		"snapshotPolicies: {a: {schedule: 5}}",
+		"snapshotPolicies: {a: {keep: {all: true}}}",
+		"snapshotPolicies: {a: {policy: b}}",
+		"snapshotPolicies: {a: {dst: summer}}",
+		"containers: {web: {id: 100, snapshots: 'a b'}}",
+		"containers: {web: {id: 100, snapshots: {keep: {dayly: 7}}}}",
+		"containers: {web: {id: 100, snapshots: {whenUnused: drop}}}",
+		"defaults: {snapshotHolds: [ab]}",
 	} {
 		if validate(t, s, []byte(text)) == nil {
 			t.Errorf("accepts %s", text)
@@ -230,6 +238,14 @@ func document(f *schema.Field) string {
 			text = "usb: {" + with(f, text, "node: pve1", "device: UUID=1", "path: /mnt/usb") + "}"
 		case name == "snippets":
 			text = "hook: {" + with(f, text, "storage: local", "file: hook.sh") + "}"
+		case name == "snapshotPolicies":
+			if f.Name != "schedule" {
+				text += ", schedule: daily"
+			}
+			if !strings.Contains(f.Path, "keep") {
+				text += ", keep: {last: 30}"
+			}
+			text = "nightly: {" + text + "}"
 		case name == "profiles":
 			text = "docker: {" + text + "}"
 		case name == "mounts":
@@ -264,6 +280,7 @@ func allowed(err error) bool {
 		ok := false
 		for _, part := range []string{
 			"has no source", "stands without an address", "there is no profile", "size: is missing", "storage: is missing", "means nothing", "clone.id: is missing", "there is no container", "backupTo: is missing",
+			"there is no snapshot policy", "schedule: is missing", "keep: keeps nothing", "means nothing without a command",
 			"goes with url alone", "checksum: is missing", "select: is missing", "goes with all", "all: selects nothing",
 			"there is no host mount", "write hostMount, or the whole path", "there is no file",
 		} {
@@ -311,7 +328,7 @@ func TestGenerated(t *testing.T) {
 func TestReferenceNamesEveryField(t *testing.T) {
 	page := schema.Reference()
 	var fields []*schema.Field
-	for _, head := range []string{"containers", "templates", "backupJobs"} {
+	for _, head := range []string{"containers", "templates", "snapshotPolicies", "backupJobs"} {
 		fields = append(fields, schema.Root().Find(head).All()[1:]...)
 	}
 	for _, f := range fields {
@@ -409,9 +426,7 @@ func TestExplainErrors(t *testing.T) {
 	for path, want := range map[string]string{
 		"containers.network.vlna": "there is no field containers.network.vlna: did you mean containers.network.vlan?",
 		"memroy":                  "there is no field memroy: did you mean memory?",
-		"snapshots":               spec.ErrLater.Error(),
 		"init.password.age":       spec.ErrLater.Error(),
-		"snapshotPolicies":        spec.ErrLater.Error(),
 	} {
 		text, err := schema.Explain(path, 80)
 		if err == nil || !strings.Contains(err.Error(), want) || text != "" {
@@ -423,33 +438,36 @@ func TestExplainErrors(t *testing.T) {
 // TestNames explains what errors name: a path with the names of containers, mounts and the like.
 func TestNames(t *testing.T) {
 	for path, want := range map[string]string{
-		"containers.web.network.eth0.ipv4":             "containers.network.ipv4",
-		"network.eth0.ipv4":                            "containers.network.ipv4",
-		"network.eth0":                                 "containers.network",
-		"profiles.docker.features.nesting":             "profiles.features.nesting",
-		"defaults.mounts./srv/a.b.size":                "defaults.mounts.size",
-		"mounts./srv/a.b":                              "containers.mounts",
-		"containers.web.mounts./var/lib/x.onRemove":    "containers.mounts.onRemove",
-		"containers.web.devices./dev/dri/card0.gid":    "containers.devices.gid",
-		"containers.network.network.eth0.vlan":         "containers.network.vlan", // a container of that name
-		"containers.web.tags.0":                        "containers.tags",
-		"containers.web.env.DB_PASSWORD":               "containers.env",
-		"containers.web.lxc.3":                         "containers.lxc",
-		"containers.web":                               "containers",
-		"containers.web_1":                             "containers",
-		"containers.web.init.sshKeys.1":                "containers.init.sshKeys",
-		"cluster.nodes.0":                              "cluster.nodes",
-		"containers.network.eth0.vlna":                 "",
-		"network.eth0.ipv":                             "",
-		"network.vlna":                                 "",
-		"containers.memroy":                            "",
-		"containers.web.memory.size":                   "",
-		"web.memory":                                   "",
-		"frobnicate":                                   "",
-		"containers.web.mounts./srv.":                  "containers.mounts",
-		"containers..":                                 "",
-		".":                                            "",
-		"containers.web.network.eth0.trunks.0.anymore": "",
+		"containers.web.network.eth0.ipv4":              "containers.network.ipv4",
+		"network.eth0.ipv4":                             "containers.network.ipv4",
+		"network.eth0":                                  "containers.network",
+		"profiles.docker.features.nesting":              "profiles.features.nesting",
+		"defaults.mounts./srv/a.b.size":                 "defaults.mounts.size",
+		"mounts./srv/a.b":                               "containers.mounts",
+		"containers.web.mounts./var/lib/x.onRemove":     "containers.mounts.onRemove",
+		"containers.web.devices./dev/dri/card0.gid":     "containers.devices.gid",
+		"containers.network.network.eth0.vlan":          "containers.network.vlan", // a container of that name
+		"containers.web.tags.0":                         "containers.tags",
+		"containers.web.env.DB_PASSWORD":                "containers.env",
+		"containers.web.lxc.3":                          "containers.lxc",
+		"containers.web":                                "containers",
+		"containers.web_1":                              "containers",
+		"backupJobs.weekly.keep.daily":                  "backupJobs.keep.daily",
+		"snapshotPolicies.nightly.hooks.before.command": "snapshotPolicies.hooks.before.command",
+		"containers.web.snapshots.keep.daily":           "containers.snapshots.keep.daily",
+		"containers.web.init.sshKeys.1":                 "containers.init.sshKeys",
+		"cluster.nodes.0":                               "cluster.nodes",
+		"containers.network.eth0.vlna":                  "",
+		"network.eth0.ipv":                              "",
+		"network.vlna":                                  "",
+		"containers.memroy":                             "",
+		"containers.web.memory.size":                    "",
+		"web.memory":                                    "",
+		"frobnicate":                                    "",
+		"containers.web.mounts./srv.":                   "containers.mounts",
+		"containers..":                                  "",
+		".":                                             "",
+		"containers.web.network.eth0.trunks.0.anymore":  "",
 	} {
 		got := ""
 		if f := schema.Root().Find(path); f != nil {
@@ -459,7 +477,7 @@ func TestNames(t *testing.T) {
 			t.Errorf("%s: found %q, want %q", path, got, want)
 		}
 	}
-	for _, path := range []string{"containers.web.init.password.age", "containers.web.snapshots"} {
+	for _, path := range []string{"containers.web.init.password.age"} {
 		if _, err := schema.Explain(path, 80); !errors.Is(err, spec.ErrLater) {
 			t.Errorf("%s: the error is %v", path, err)
 		}

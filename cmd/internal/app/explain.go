@@ -8,9 +8,9 @@ import (
 )
 
 func newExplain(s *Streams) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "explain [FIELD]",
-		Short: "Explain a field of a spec",
+		Short: "Explain a field of a spec, a schedule or a snapshot policy",
 		Long: `Explain a field: what it is, what may be written, what its absence means, what a change of
 it costs a running container, and who may make it. Without a field, the document as a
 whole. A field may be written as errors name it, with the names of containers, mounts and
@@ -18,7 +18,9 @@ the like, or without them.` + exits("0  explained", "1  there is no such field")
 		Example: `  tend explain
   tend explain memory
   tend explain mounts.size
-  tend explain containers.media.network.eth0.ipv4`,
+  tend explain containers.media.network.eth0.ipv4
+  tend explain schedule "mon..fri 22:00"
+  tend explain policy nightly examples/homelab --year`,
 		Args: atMostOne("field"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			path := ""
@@ -32,4 +34,6 @@ the like, or without them.` + exits("0  explained", "1  there is no such field")
 			return view.Raw(s.Out, []byte(text))
 		},
 	}
+	cmd.AddCommand(newExplainSchedule(s), newExplainPolicy(s))
+	return cmd
 }

@@ -23,16 +23,20 @@ and why (a missing privilege, a full storage, a missing bridge or template, a VM
 taken, a lock), about how long each container would be down, and the plan that would remain.
 The cluster itself is only read.
 
-What the token may not read is assumed, and named under "Not sure". Times are those of a
-small node: 5 s for a start, 10 s for a shutdown, 20 s for a create, and 100 MiB a second
-for all that is copied, as if volumes were full.` + exits(
+What the token may not read is assumed, and named under "Not sure". Where it decides whether
+something fails, the container "may fail", and the lines below say by what; what "would fail"
+does so in any case. How much is written in a volume most storages tell only in part: a copy
+onto a storage with little room may fail.
+
+Times are those of a small node: 5 s for a start, 10 s for a shutdown, 20 s for a create, and
+100 MiB a second for all that is copied.` + exits(
 			"0  in sync: there is nothing to do",
-			"1  error, or a part of the apply would fail",
+			"1  error, or a part of the apply would fail; not where it only may",
 			"2  changes pending: apply would make them, or they wait for a restart",
 			"3  something is blocked: it cannot be done as the spec says"),
 		Example: `  tend rehearse
   tend rehearse --restart specs/
-  tend rehearse -o json | jq '.containers[] | {id, class, downSeconds}'
+  tend rehearse -o json | jq '.containers[] | {id, verdict, class, downSeconds}'
   tend rehearse --sandbox examples/homelab`,
 		Args: atMostOne("path"),
 		RunE: func(cmd *cobra.Command, args []string) error { return showRehearsal(cmd, s, o, pathOf(args)) },

@@ -4,38 +4,27 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 
-	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/cache"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
-	"github.com/go-git/go-git/v5/storage/filesystem"
-	"github.com/go-git/go-git/v5/storage/filesystem/dotgit"
+
+	"github.com/felhom/tend/reconcile/source/git/repo"
 )
 
-// A repository is where a spec's files are kept.
-type repository struct {
-	root   string // of the work tree
-	git    string // its folder of git
-	common string // the folder of git that all its work trees share
-}
-
-// changed reports whether the files of a spec are other ones than in a commit: changed, added (tracked or not) or
+// isChanged reports whether the files of a spec are other ones than in a commit: changed, added (tracked or not) or
 // removed. Whether they are staged plays no part.
-func (r repository) changed(commit, path string) (bool, error) {
-	below, err := filepath.Rel(r.root, path)
+func isChanged(r *repo.Repository, commit plumbing.Hash, path string) (bool, error) {
+	below, err := filepath.Rel(r.Root, path)
 	if err != nil {
 		return false, err
 	}
-	st := filesystem.NewStorage(dotgit.NewRepositoryFilesystem(osfs.New(r.git), osfs.New(r.common)), cache.NewObjectLRUDefault())
-	then, err := committed(objects{st}, commit, filepath.ToSlash(below))
+	then, err := committed(r.Objects(0), commit, filepath.ToSlash(below))
 	if err != nil {
 		return false, fmt.Errorf("read commit %s: %w", commit, err)
 	}
@@ -84,97 +73,30 @@ func isHidden(name string) bool { return strings.HasPrefix(name, ".") }
 func isSpec(name string) bool { ext := filepath.Ext(name); return ext == ".yaml" || ext == ".yml" }
 
 // committed are the files of a spec in a commit, by their path below the spec's.
-func committed(o objects, commit, below string) (map[string]plumbing.Hash, error) {
-	raw, err := o.read(plumbing.CommitObject, plumbing.NewHash(commit))
+func committed(o repo.Objects, commit plumbing.Hash, below string) (map[string]plumbing.Hash, error) {
+	raw, err := o.Read(plumbing.CommitObject, commit)
 	if err != nil {
 		return nil, err
 	}
-	first, _, _ := strings.Cut(string(raw), "\n")
-	root, ok := strings.CutPrefix(first, "tree ")
-	if !ok {
-		return nil, errors.New("it names no tree")
+	c, err := repo.ParseCommit(raw)
+	if err != nil {
+		return nil, err
 	}
 	out := map[string]plumbing.Hash{}
-	e := entry{filemode.Dir, "", plumbing.NewHash(root)}
-	for _, name := range strings.Split(below, "/") {
-		if name == "." {
-			continue
-		}
-		list, err := o.tree(e.hash)
-		i := slices.IndexFunc(list, func(e entry) bool { return e.name == name })
-		if err != nil || i < 0 {
-			return out, err
-		}
-		e = list[i]
-	}
-	if e.mode != filemode.Dir {
-		out[""] = e.hash
+	e, err := o.At(c.Tree, below)
+	switch {
+	case errors.Is(err, repo.ErrNoPath):
+		return out, nil
+	case err != nil:
+		return nil, err
+	case e.Mode != filemode.Dir:
+		out[""] = e.Hash
 		return out, nil
 	}
-	return out, o.files(e.hash, "", out)
-}
-
-// objects are those of a repository.
-type objects struct{ *filesystem.Storage }
-
-func (o objects) read(t plumbing.ObjectType, h plumbing.Hash) ([]byte, error) {
-	obj, err := o.EncodedObject(t, h)
-	if err != nil {
-		return nil, err
-	}
-	r, err := obj.Reader()
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	return io.ReadAll(r)
-}
-
-// An entry is one of a tree.
-type entry struct {
-	mode filemode.FileMode
-	name string
-	hash plumbing.Hash
-}
-
-// tree reads a tree: for each entry its mode, a blank, its name, a zero byte and its hash.
-func (o objects) tree(h plumbing.Hash) ([]entry, error) {
-	raw, err := o.read(plumbing.TreeObject, h)
-	if err != nil {
-		return nil, err
-	}
-	var out []entry
-	for len(raw) > 0 {
-		head, rest, ok := bytes.Cut(raw, []byte{0})
-		mode, name, isEntry := strings.Cut(string(head), " ")
-		e := entry{name: name}
-		if !ok || !isEntry || len(rest) < len(e.hash) {
-			return nil, errors.New("a tree is cut off")
+	return out, o.Walk(e.Hash, func(dir string) bool { return isHidden(path.Base(dir)) }, func(name string, e repo.Entry) error {
+		if e.Mode != filemode.Submodule && isSpec(name) {
+			out[name] = e.Hash
 		}
-		if e.mode, err = filemode.New(mode); err != nil {
-			return nil, err
-		}
-		copy(e.hash[:], rest)
-		out, raw = append(out, e), rest[len(e.hash):]
-	}
-	return out, nil
-}
-
-// files collects the files of a spec in a tree and below.
-func (o objects) files(h plumbing.Hash, at string, out map[string]plumbing.Hash) error {
-	list, err := o.tree(h)
-	if err != nil {
-		return err
-	}
-	for _, e := range list {
-		switch {
-		case e.mode == filemode.Dir && !isHidden(e.name):
-			if err := o.files(e.hash, at+e.name+"/", out); err != nil {
-				return err
-			}
-		case e.mode != filemode.Dir && e.mode != filemode.Submodule && isSpec(e.name):
-			out[at+e.name] = e.hash
-		}
-	}
-	return nil
+		return nil
+	})
 }

@@ -34,7 +34,7 @@ type Layer struct {
 // layers lists every place of the module. A package that stands in none has no layer yet, which is a
 // violation in itself: it must be thought of where it belongs.
 func layers() []Layer {
-	texts := []string{"proxmox/property", "proxmox/calendar"}
+	texts := []string{"proxmox/property", "proxmox/calendar", "proxmox/prune", "proxmox/secret"}
 	wire := append([]string{"proxmox"}, texts...)
 	settings := append([]string{"spec/setting/..."}, wire...)
 	states := append([]string{"spec"}, settings...)
@@ -43,6 +43,8 @@ func layers() []Layer {
 	return []Layer{
 		{"proxmox/property", nil, "codecs know the form of texts and stand on the standard library alone"},
 		{"proxmox/calendar", nil, "calendar events stand on the standard library alone"},
+		{"proxmox/prune", nil, "retention is arithmetic on times and stands on the standard library alone"},
+		{"proxmox/secret", nil, "a secret is masked alike whatever it opens, and stands on the standard library alone"},
 		{"proxmox", texts, "the types and the client are for anyone's use, with any transport and without a spec"},
 		{"proxmox/conffile", wire, "a saved file is read by anyone, and knows no transport and no spec"},
 		{"proxmox/pct", wire, "command lines are read by anyone, and know no transport and no spec"},
@@ -63,7 +65,7 @@ func layers() []Layer {
 		{"reconcile/retention/...", states, "what to keep follows from the policy and what is there alone"},
 		{"reconcile/live/...", pure, "observing reads through the client, whatever its transport"},
 		{"reconcile/journal/...", pure, "the journal records operations and carries none out"},
-		{"reconcile/source/...", nil, "a source brings files; it knows nothing of Proxmox or of what the files say"},
+		{"reconcile/source/...", []string{"proxmox/secret"}, "a source brings files; it knows nothing of Proxmox or of what the files say"},
 		{"reconcile/schedule/...", pure, "when to run does not depend on how"},
 		{"reconcile/execute/...", append([]string{"reconcile/journal/..."}, pure...), "the executor walks a plan and decides nothing: it neither reads specs nor observes"},
 		{"reconcile", append([]string{"reconcile/...", "spec/load/..."}, states...), "the loop takes its transports from its caller"},
@@ -88,7 +90,8 @@ type Ban struct {
 // purePlaces are the packages whose result follows from their arguments alone.
 func purePlaces() []string {
 	return []string{
-		"proxmox/property", "proxmox/calendar", "proxmox/conffile", "proxmox/pct", "proxmox/privileged", "spec/setting/...", "spec", "spec/schema/...",
+		"proxmox/property", "proxmox/calendar", "proxmox/prune", "proxmox/secret", "proxmox/conffile", "proxmox/pct", "proxmox/privileged",
+		"spec/setting/...", "spec", "spec/schema/...",
 		"reconcile/plan/...", "reconcile/retention/...",
 	}
 }

@@ -1,10 +1,13 @@
 package rehearse
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/proxmox/sim"
@@ -31,11 +34,10 @@ func (c *copier) access(ctx context.Context) error {
 		}
 		all[path] = one[path]
 	}
-	c.hiddenBridges(all)
-	valid, err := c.validPrivileges(ctx)
-	if err != nil {
+	if err := c.hiddenBridges(ctx, all); err != nil {
 		return err
 	}
+	valid := sim.Privileges() // a newer Proxmox may have more
 	c.State.Users[owner] = &sim.User{Tokens: map[string]*sim.Token{"copy": {Secret: proxmox.NewSecret("rehearsal")}}}
 	for n, path := range slices.Sorted(maps.Keys(all)) {
 		for _, propagate := range []bool{true, false} {
@@ -62,21 +64,41 @@ func (c *copier) access(ctx context.Context) error {
 
 const localZone = "/sdn/zones/localnetwork/"
 
-// hiddenBridges adds the bridges that configurations or the spec name, and that are not listed because the token has
-// no right to them.
-func (c *copier) hiddenBridges(all proxmox.Permissions) {
-	for at := range c.bridges {
+// hiddenBridges looks for the bridges that configurations or the spec name, and that are not listed because the token
+// has no right to them. The configuration of a node tells of them to who may read it.
+func (c *copier) hiddenBridges(ctx context.Context, all proxmox.Permissions) error {
+	for _, at := range slices.SortedFunc(maps.Keys(c.bridges), bridge.compare) {
 		n := c.State.Nodes[at.Node]
-		if n == nil || n.Bridges[at.name] != nil || all.Allows(localZone+at.name, "SDN.Use") || all.Allows(localZone+at.name, "SDN.Audit") {
+		if n == nil || n.Offline || n.Bridges[at.name] != nil || all.Allows(localZone+at.name, "SDN.Use") || all.Allows(localZone+at.name, "SDN.Audit") {
 			continue
 		}
+		there, err := c.client.HasInterface(ctx, at.Node, at.name)
+		if err != nil && !errors.Is(err, proxmox.ErrForbidden) {
+			return err
+		}
+		if err == nil && !there && strings.HasPrefix(at.name, "vmbr") {
+			continue // no virtual network is called so
+		}
 		n.Bridges[at.name] = &sim.Bridge{MTU: 1500}
+		if there {
+			continue
+		}
 		c.unsure("bridge %s of node %s is not shown to the token: that it is there is assumed", at.name, at.Node)
+		c.hiddenThings = append(c.hiddenThings, coin{
+			fmt.Sprintf("whether bridge %s of node %s is there is not shown to the token (it takes SDN.Audit on %s, or Sys.Audit on /nodes/%s)",
+				at.name, at.Node, localZone+at.name, at.Node),
+			func(w *world) { delete(w.Nodes[at.Node].Bridges, at.name) },
+		})
 	}
+	return nil
 }
 
 // A bridge is one that something is plugged into, or shall be.
 type bridge struct{ Node, name string }
+
+func (b bridge) compare(o bridge) int {
+	return cmp.Or(cmp.Compare(b.Node, o.Node), cmp.Compare(b.name, o.name))
+}
 
 // plugged notes the bridges of interfaces.
 func (c *copier) plugged(node string, r setting.Record) {
@@ -102,22 +124,4 @@ func (c *copier) paths() []string {
 		seen["/storage/"+name] = true
 	}
 	return slices.Sorted(maps.Keys(seen))
-}
-
-// validPrivileges are those that the simulator knows; a newer Proxmox may have more.
-func (c *copier) validPrivileges(ctx context.Context) (map[string]bool, error) {
-	empty, err := sim.New(&sim.State{Nodes: c.State.Nodes}, sim.Options{})
-	if err != nil {
-		return nil, err
-	}
-	defer empty.Close()
-	all, err := proxmox.NewClient(empty.As("root@pam")).Permissions(ctx, "/")
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]bool{}
-	for p := range all["/"] {
-		out[p] = true
-	}
-	return out, nil
 }

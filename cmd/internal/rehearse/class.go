@@ -2,10 +2,8 @@ package rehearse
 
 import (
 	"errors"
-	"strings"
 
 	"github.com/felhom/tend/proxmox"
-	"github.com/felhom/tend/reconcile/plan"
 )
 
 // A Class is the kind of an error.
@@ -48,41 +46,4 @@ func ClassOf(err error) Class {
 		}
 	}
 	return Other
-}
-
-// uses reports whether a lane has to do with a storage.
-func uses(l plan.Lane, storage string) bool {
-	named := func(v proxmox.Values) bool {
-		for _, text := range v {
-			if strings.HasPrefix(text, storage+":") {
-				return true
-			}
-		}
-		return false
-	}
-	for _, s := range l.Steps {
-		switch op := s.Op.(type) {
-		case plan.CreateContainer:
-			if named(op.Values) {
-				return true
-			}
-		case plan.SetConfig:
-			if named(op.Set) {
-				return true
-			}
-		case plan.RestoreContainer:
-			if op.Storage == storage {
-				return true
-			}
-		case plan.MoveVolume:
-			if op.Storage == storage {
-				return true
-			}
-		case plan.Backup:
-			if op.Storage == storage {
-				return true
-			}
-		}
-	}
-	return named(l.Base.Current)
 }

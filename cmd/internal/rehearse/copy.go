@@ -27,12 +27,16 @@ type Copy struct {
 
 	free map[string]int64                  // of each storage
 	size map[proxmox.VMID]map[string]int64 // of each container's volumes
+	disk map[proxmox.VMID]int64            // written in the root file system of each that runs
+	told map[string]int64                  // how much room volumes take, where a storage tells
+
+	hiddenThings []coin // what the token may not see
+	client       *proxmox.Client
 }
 
 // A copier makes a Copy. It only reads.
 type copier struct {
 	*Copy
-	client  *proxmox.Client
 	want    *spec.State
 	nodes   []string // those online
 	bridges map[bridge]bool
@@ -42,14 +46,15 @@ type copier struct {
 
 // Take copies the live state of a cluster as far as a spec is concerned, through its API. It changes nothing there.
 func Take(ctx context.Context, client *proxmox.Client, want *spec.State) (*Copy, error) {
-	c := &copier{client: client, want: want, bridges: map[bridge]bool{}, Copy: &Copy{
+	c := &copier{want: want, bridges: map[bridge]bool{}, Copy: &Copy{
 		State: &sim.State{
 			Nodes: map[string]*sim.Node{}, Storages: map[string]*sim.Storage{}, Templates: map[string]*sim.Template{},
 			Containers: map[proxmox.VMID]*sim.Container{}, VMs: map[proxmox.VMID]*sim.VM{}, Volumes: map[string]*sim.Volume{},
 			Backups: map[string]*sim.Backup{}, Pools: map[string]*sim.Pool{}, BackupJobs: map[string]map[string]any{},
 			Datacenter: map[string]any{}, Users: map[string]*sim.User{}, HA: map[proxmox.VMID]string{}, Roles: map[string][]string{},
 		},
-		free: map[string]int64{}, size: map[proxmox.VMID]map[string]int64{},
+		free: map[string]int64{}, size: map[proxmox.VMID]map[string]int64{}, disk: map[proxmox.VMID]int64{}, told: map[string]int64{},
+		client: client,
 	}}
 	for _, step := range []struct {
 		what string

@@ -89,6 +89,7 @@ func (c *copier) container(ctx context.Context, node string, s proxmox.Container
 	if !c.concerned(s) {
 		return nil
 	}
+	c.disk[s.ID] = s.Disk
 	ref := proxmox.Ref{Node: node, ID: s.ID}
 	text, err := c.config(ctx, ref)
 	if err = c.hidden(err, "the configuration of %s is not shown to the token: it is left out", ref); err != nil {

@@ -5,16 +5,13 @@ package rehearse
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/felhom/tend/proxmox"
-	"github.com/felhom/tend/proxmox/sim"
 	"github.com/felhom/tend/reconcile"
-	"github.com/felhom/tend/reconcile/execute"
-	"github.com/felhom/tend/reconcile/live"
 	"github.com/felhom/tend/reconcile/plan"
 	"github.com/felhom/tend/spec"
 )
@@ -33,7 +30,7 @@ type Options struct {
 type Report struct {
 	Plan       *plan.Plan // the plan that apply would show
 	Outcome    reconcile.Outcome
-	Containers []Forecast // all that differ or failed, by VMID
+	Containers []Forecast // all that differ, failed or may fail, by VMID
 	// Unsure says in sentences what could not be read, and what was assumed in its place.
 	Unsure []string
 }
@@ -49,25 +46,30 @@ type Forecast struct {
 	StaysDown bool
 	// Hint is what may be behind an error that Proxmox does not explain.
 	Hint string
+	// Verdict says how sure it is that something goes wrong. All else is what is most likely.
+	Verdict Verdict
+	// Doubts are what may go wrong by what is not known.
+	Doubts []Doubt
 }
 
-// Failed are the forecasts of containers with which something would go wrong.
-func (r *Report) Failed() []Forecast {
+// With are the forecasts of one verdict.
+func (r *Report) With(v Verdict) []Forecast {
 	var out []Forecast
 	for _, f := range r.Containers {
-		if f.wrong() {
+		if f.Verdict == v {
 			out = append(out, f)
 		}
 	}
 	return out
 }
 
-func (f Forecast) wrong() bool {
+// Failed reports whether something goes wrong as is most likely: a step fails, or it stays down.
+func (f Forecast) Failed() bool {
 	switch f.State {
 	case reconcile.Failed, reconcile.Stuck, reconcile.Interrupted:
 		return true
 	}
-	return f.StaysDown
+	return f.StaysDown || f.Err != nil
 }
 
 // Run copies the cluster and rehearses the apply of a spec on the copy.
@@ -79,46 +81,32 @@ func Run(ctx context.Context, client *proxmox.Client, want *spec.State, o Option
 	return c.Rehearse(ctx, want, o)
 }
 
-// Rehearse carries a spec out on the copy. The copy itself stays as it is.
+// Rehearse carries a spec out on the copy: as is most likely, and then with what is not known the other way, to tell
+// what would fail from what may.
 func (c *Copy) Rehearse(ctx context.Context, want *spec.State, o Options) (*Report, error) {
-	s, err := sim.New(c.State, sim.Options{})
+	base, err := c.try(ctx, want, o, nil)
 	if err != nil {
-		return nil, fmt.Errorf("rehearse on the copy: %w", err)
+		return nil, err
 	}
-	defer s.Close()
-	for name, free := range c.free {
-		if err := s.FillStorage(name, free); err != nil {
-			return nil, fmt.Errorf("rehearse on the copy: %w", err)
+	before, asked := c.amounts(), len(c.told)
+	if err := c.learn(ctx, base); err != nil {
+		return nil, err
+	}
+	coins := c.coins(base)
+	if len(c.told) > asked || !maps.Equal(before, c.amounts()) {
+		if base, err = c.try(ctx, want, o, nil); err != nil {
+			return nil, err
 		}
 	}
-	client := proxmox.NewClient(s.As(user))
-	r := &reconcile.Reconciler{
-		Client: client, Policy: o.Policy,
-		Observer: func() *live.Observer { return &live.Observer{Client: client, Shown: o.Shown} },
-		Executor: execute.Executor{
-			// One after the other, so that the same happens each time. What is locked now stays so in the copy.
-			Parallel: 1, ParallelAll: 1, LockTimeout: time.Millisecond, Secrets: o.Secrets,
-			Watcher: proxmox.NewTaskWatcher(client, proxmox.WatchOptions{Delay: -1, WaitOptions: proxmox.WaitOptions{First: time.Millisecond}}),
-		},
-	}
-	run := r.NewRun(want)
-	p, have, err := run.Plan(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("rehearse on the copy: %w", err)
-	}
-	outcome, err := run.Apply(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("rehearse on the copy: %w", err)
-	}
-	report := &Report{Plan: p, Outcome: outcome, Unsure: slices.Concat(c.Unsure, c.doubts(outcome, have))}
-	for _, container := range outcome.All() {
-		f := c.forecast(container, want, have)
-		if f.State != reconcile.Unchanged || f.Err != nil {
-			report.Containers = append(report.Containers, f)
+	tries := []*try{base}
+	for _, set := range flips(coins) {
+		t, err := c.try(ctx, want, o, set)
+		if err != nil {
+			return nil, err
 		}
+		tries = append(tries, t)
 	}
-	c.hint(ctx, client, report)
-	return report, nil
+	return &Report{Plan: base.plan, Outcome: base.outcome, Unsure: c.Unsure, Containers: c.judge(tries)}, nil
 }
 
 func (c *Copy) forecast(container reconcile.Container, want *spec.State, have *plan.Live) Forecast {
@@ -146,20 +134,18 @@ func (c *Copy) forecast(container reconcile.Container, want *spec.State, have *p
 // roomy is how much room a storage has left at least where nobody thinks of it when something fails.
 const roomy = 1 << 30
 
-// hint tells of storages that are nearly full to whom a task failed without a reason.
-func (c *Copy) hint(ctx context.Context, client *proxmox.Client, r *Report) {
-	for i, f := range r.Containers {
-		if _, ofTask := errors.AsType[*proxmox.TaskError](f.Err); f.Class != Other || !ofTask {
-			continue
-		}
-		list, err := client.Storages(ctx, f.Ref.Node)
-		if err != nil {
-			continue // a hint is no more than that
-		}
-		for _, s := range list {
-			if l := r.Plan.Of(f.Subject()); s.Active && s.Avail < roomy && l != nil && uses(*l, s.Name) {
-				r.Containers[i].Hint = fmt.Sprintf("storage %s has only %s free", s.Name, readable(s.Avail))
-			}
+// hint tells of storages that are nearly full to containers of which a step failed for lack of room or without a reason.
+func (c *Copy) hint(ctx context.Context, client *proxmox.Client, t *try, f *Forecast) {
+	if f.At == nil || f.Class != Full && f.Class != Other {
+		return
+	}
+	list, err := client.Storages(ctx, f.Ref.Node)
+	if err != nil {
+		return // a hint is no more than that
+	}
+	for _, s := range list {
+		if s.Active && s.Avail < roomy && slices.Contains(t.written(*f, f.Step()), s.Name) {
+			f.Hint = fmt.Sprintf("storage %s has only %s free", s.Name, readable(s.Avail))
 		}
 	}
 }

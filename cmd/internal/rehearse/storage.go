@@ -3,6 +3,7 @@ package rehearse
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"path"
 	"slices"
@@ -127,6 +128,9 @@ func (c *copier) volume(ctx context.Context, node string, s *sim.Storage, v prox
 		if s.Shared {
 			vol.Node = ""
 		}
+		if v.Used > 0 {
+			c.told[v.ID] = v.Used
+		}
 		c.State.Volumes[v.ID] = vol
 	case "backup":
 		return c.backup(ctx, node, v)
@@ -210,6 +214,10 @@ func (c *copier) guess(storage, volume string) {
 	}
 	c.State.Storages[storage] = s
 	c.unsure("storage %s is not shown to the token: that it works, is of type %s and has room is assumed", storage, s.Type)
+	c.hiddenThings = append(c.hiddenThings, coin{
+		fmt.Sprintf("whether storage %s works is not shown to the token (it takes Datastore.Audit on /storage/%s)", storage, storage),
+		func(w *world) { w.Storages[storage].Disable = true },
+	})
 }
 
 // volumesOfConfigs adds the volumes that configurations name and no storage has shown.

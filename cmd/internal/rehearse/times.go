@@ -9,8 +9,8 @@ import (
 )
 
 // How long the steps of an apply take, as they do on a small node with solid state disks. Tasks of the copy take no
-// time; these stand for them. What copies data takes its time by the amount, at copyRate, as if volumes were full:
-// such times are upper bounds. How long software in a container takes to stop is its own business.
+// time; these stand for them. What copies data takes its time by the amount, at copyRate. Where a storage does not tell
+// how much is in a volume, it is taken to be full: such times are upper bounds. How long software in a container takes to stop is its own business.
 const (
 	changeTime   = 300 * time.Millisecond
 	createTime   = 20 * time.Second // unpacking a template
@@ -90,7 +90,7 @@ func (w *stopwatch) time(op plan.Op) time.Duration {
 }
 
 func copying(bytes int64) time.Duration {
-	return copySetup + (time.Duration(bytes) * time.Second / copyRate).Round(time.Second)
+	return copySetup + time.Duration(float64(bytes)/copyRate*float64(time.Second)).Round(time.Second)
 }
 
 func (w *stopwatch) backup(archive string) int64 {
@@ -132,8 +132,18 @@ func (w *stopwatch) mount(id proxmox.VMID, key string) setting.Record {
 	return nil
 }
 
+// volume is how many bytes are to be copied of a volume at most.
 func (w *stopwatch) volume(id proxmox.VMID, key string) int64 {
-	return int64(setting.Size.Or(w.mount(id, key), 0))
+	m := w.mount(id, key)
+	size, volume := int64(setting.Size.Or(m, 0)), setting.Volume.Or(m, "")
+	told := w.copy.told[volume]
+	if s := w.copy.State.Storages[storageOf(volume)]; s != nil && s.Type == "zfspool" {
+		told *= inflate
+	}
+	if told > 0 {
+		return min(size, told)
+	}
+	return size
 }
 
 func (w *stopwatch) storage(id proxmox.VMID, key string) string {

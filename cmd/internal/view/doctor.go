@@ -67,7 +67,7 @@ func (r Report) Text(w io.Writer, s Style) error {
 }
 
 func (r Report) finding(out *printer, s Style, f doctor.Finding, area int) {
-	c := map[doctor.Level]colour{doctor.OK: green, doctor.Warning: yellow, doctor.Blocking: red, doctor.Failed: red}[f.Level]
+	c := map[doctor.Level]Tone{doctor.OK: green, doctor.Warning: yellow, doctor.Blocking: red, doctor.Failed: red}[f.Level]
 	at := 2 + len("warning") + 2 + area + 2
 	lines := wrap(Clean(f.Text), s.width()-at)
 	out.line("  %s  %s  %s", s.paint(c, pad(f.Level.String(), len("warning"))), pad(cut(Clean(f.Area), area), area), lines[0])

@@ -18,23 +18,23 @@ const (
 	maxLabel  = 24
 )
 
-func layoutOf(blocks []block, s Style) layout {
+func layoutOf(blocks []Block, s Style) layout {
 	l := layout{Style: s}
 	widest, effect := 0, 0
 	for _, b := range blocks {
 		l.name = max(l.name, cells(b.head()))
-		effect = max(effect, cells(b.effect))
-		for _, r := range b.rows {
-			l.label = max(l.label, min(cells(r.label), maxLabel))
-			effect = max(effect, cells(r.effect))
+		effect = max(effect, cells(b.Effect))
+		for _, r := range b.Rows {
+			l.label = max(l.label, min(cells(r.Label), maxLabel))
+			effect = max(effect, cells(r.Effect))
 		}
 	}
 	l.name = min(l.name, s.width()/2)
 	for _, b := range blocks {
-		widest = max(widest, gap+l.name+gap+1+cells(b.title))
-		for _, r := range b.rows {
-			if r.effect != "" {
-				widest = max(widest, l.textColumn()+cells(r.text))
+		widest = max(widest, gap+l.name+gap+1+cells(b.Title))
+		for _, r := range b.Rows {
+			if r.Effect != "" {
+				widest = max(widest, l.textColumn()+cells(r.Text))
 			}
 		}
 	}
@@ -45,49 +45,49 @@ func layoutOf(blocks []block, s Style) layout {
 func (l layout) textColumn() int { return rowIndent + markWidth + l.label + gap }
 
 // head is the VMID and name, with a mark before where the container is blocked as a whole.
-func (b block) head() string {
-	text := title(b.subject, b.name)
-	if b.mark != "" {
-		return b.mark + " " + text
+func (b Block) head() string {
+	text := b.Heading()
+	if b.Mark != "" {
+		return b.Mark + " " + text
 	}
 	return text
 }
 
-func (l layout) print(out *printer, blocks []block) {
+func (l layout) print(out *printer, blocks []Block) {
 	for _, b := range blocks {
 		l.title(out, b)
-		for _, r := range b.rows {
+		for _, r := range b.Rows {
 			l.row(out, r)
 		}
 	}
 }
 
-func (l layout) title(out *printer, b block) {
+func (l layout) title(out *printer, b Block) {
 	head := pad(cut(b.head(), l.name), l.name)
 	left := strings.Repeat(" ", gap) + l.paint(bold, head) + strings.Repeat(" ", gap+1)
 	at := gap + l.name + gap + 1
-	if b.reason != "" {
-		lines := wrap(b.reason, l.width()-at)
+	if b.Reason != "" {
+		lines := wrap(b.Reason, l.width()-at)
 		if l.width()-at < leastText {
 			at = rowIndent
 			out.line("%s", left)
-			lines = append([]string{""}, wrap(b.reason, l.width()-at)...)
+			lines = append([]string{""}, wrap(b.Reason, l.width()-at)...)
 		} else {
-			out.line("%s%s", left, l.paint(b.colour, lines[0]))
+			out.line("%s%s", left, l.paint(b.Tone, lines[0]))
 		}
-		l.below(out, lines[1:], at, b.colour)
-		for _, w := range b.ways {
+		l.below(out, lines[1:], at, b.Tone)
+		for _, w := range b.Ways {
 			l.hanging(out, w, at)
 		}
 		return
 	}
-	end := at + cells(b.title)
-	if end+gap+cells(b.effect) > l.width() {
-		out.line("%s%s", left, l.paint(b.colour, b.title))
-		out.line("%s%s", strings.Repeat(" ", rowIndent), strings.TrimLeft(l.rightOf(0, b.effect), " "))
+	end := at + cells(b.Title)
+	if end+gap+cells(b.Effect) > l.width() {
+		out.line("%s%s", left, l.paint(b.Tone, b.Title))
+		out.line("%s%s", strings.Repeat(" ", rowIndent), strings.TrimLeft(l.rightOf(0, b.Effect), " "))
 		return
 	}
-	out.line("%s%s%s", left, l.paint(b.colour, b.title), l.rightOf(end, b.effect))
+	out.line("%s%s%s", left, l.paint(b.Tone, b.Title), l.rightOf(end, b.Effect))
 }
 
 // rightOf is an effect in its column, after something that ends in the given column.
@@ -105,37 +105,37 @@ func (l layout) rightOf(end int, effect string) string {
 	return strings.Repeat(" ", max(gap, l.effect-end)) + l.paint(c, effect)
 }
 
-func (l layout) row(out *printer, r row) {
-	left := strings.Repeat(" ", rowIndent) + l.paint(r.colour, r.mark) + " "
+func (l layout) row(out *printer, r Row) {
+	left := strings.Repeat(" ", rowIndent) + l.paint(r.Tone, r.Mark) + " "
 	at := l.textColumn()
 	switch {
-	case r.label == "":
-		lines := wrap(r.text, l.width()-rowIndent-markWidth-len("from "))
+	case r.Label == "":
+		lines := wrap(r.Text, l.width()-rowIndent-markWidth-len("from "))
 		out.line("%s%s", left, lines[0])
 		l.below(out, lines[1:], rowIndent+markWidth+len("from "), plain)
-	case l.narrow() || cells(r.label) > l.label || longestWord(r.text) > l.limit(r.effect)-at:
-		if l.narrow() || longestWord(r.text) > l.width()-at {
+	case l.narrow() || cells(r.Label) > l.label || longestWord(r.Text) > l.limit(r.Effect)-at:
+		if l.narrow() || longestWord(r.Text) > l.width()-at {
 			at = rowIndent + markWidth + gap
 		}
 		l.stacked(out, left, r, at)
 	default:
-		lines := wrap(r.text, l.limit(r.effect)-at)
+		lines := wrap(r.Text, l.limit(r.Effect)-at)
 		end := max(at+cells(lines[0]), rowIndent+markWidth+l.label+gap)
-		out.line("%s%s  %s%s", left, pad(r.label, l.label), lines[0], l.rightOf(end, r.effect))
+		out.line("%s%s  %s%s", left, pad(r.Label, l.label), lines[0], l.rightOf(end, r.Effect))
 		l.below(out, lines[1:], at, plain)
 	}
-	for _, m := range r.more {
+	for _, m := range r.More {
 		l.hanging(out, m, at)
 	}
 }
 
 // stacked prints the text below the label: beside it there is no room.
-func (l layout) stacked(out *printer, left string, r row, at int) {
-	lines := wrap(r.label, l.limit(r.effect)-rowIndent-markWidth)
-	out.line("%s%s%s", left, lines[0], l.rightOf(rowIndent+markWidth+cells(lines[0]), r.effect))
+func (l layout) stacked(out *printer, left string, r Row, at int) {
+	lines := wrap(r.Label, l.limit(r.Effect)-rowIndent-markWidth)
+	out.line("%s%s%s", left, lines[0], l.rightOf(rowIndent+markWidth+cells(lines[0]), r.Effect))
 	l.below(out, lines[1:], rowIndent+markWidth, plain)
-	if r.text != "" {
-		l.below(out, wrap(r.text, l.width()-at), at, plain)
+	if r.Text != "" {
+		l.below(out, wrap(r.Text, l.width()-at), at, plain)
 	}
 }
 
@@ -162,7 +162,7 @@ func (l layout) narrow() bool {
 }
 
 // below prints lines that begin in a column.
-func (l layout) below(out *printer, lines []string, at int, c colour) {
+func (l layout) below(out *printer, lines []string, at int, c Tone) {
 	for _, line := range lines {
 		out.line("%s%s", strings.Repeat(" ", at), l.paint(c, line))
 	}

@@ -70,29 +70,29 @@ func (p Plan) details(out *printer) error {
 	return out.err
 }
 
-func (b block) markdown() string {
-	action, effect := b.title, b.effect
+func (b Block) markdown() string {
+	action, effect := b.Title, b.Effect
 	var changes []string
-	for _, r := range b.rows {
-		text := r.mark + " " + r.label
+	for _, r := range b.Rows {
+		text := r.Mark + " " + r.Label
 		switch {
-		case r.label == "":
-			text += r.text
-		case r.text != "":
-			text += ": " + r.text
+		case r.Label == "":
+			text += r.Text
+		case r.Text != "":
+			text += ": " + r.Text
 		}
-		if r.mark == "!" {
-			text += " (" + r.effect + ")"
+		if r.Mark == "!" {
+			text += " (" + r.Effect + ")"
 		}
 		changes = append(changes, escapeMarkdown(text))
 	}
-	if b.reason != "" {
-		action, changes = "blocked", []string{escapeMarkdown(strings.TrimPrefix(b.reason, "blocked: "))}
+	if b.Reason != "" {
+		action, changes = "blocked", []string{escapeMarkdown(strings.TrimPrefix(b.Reason, "blocked: "))}
 	}
-	if b.title == plan.Destroy.String() {
+	if b.Title == plan.Destroy.String() {
 		action = "**destroy**"
 	}
-	name := escapeMarkdown(title(b.subject, b.name))
+	name := escapeMarkdown(title(b.Subject, b.Name))
 	return fmt.Sprintf("| %s | %s | %s | %s |", name, action, effect, strings.Join(changes, "<br>"))
 }
 

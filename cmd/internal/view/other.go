@@ -17,34 +17,34 @@ func title(s plan.Subject, name string) string {
 }
 
 // otherBlock is what is no container: a template, host mount or snippet that is made present, or a backup job.
-func otherBlock(l plan.Lane) block {
-	b := block{subject: l.Subject(), name: l.Name, title: l.Action.String()}
+func otherBlock(l plan.Lane) Block {
+	b := Block{Subject: l.Subject(), Name: l.Name, Title: l.Action.String()}
 	switch {
 	case l.Kind == plan.HostMountKind || l.Kind == plan.SnippetKind:
 		return nodeBlock(l, b)
 	case l.Kind == plan.TemplateKind:
-		b.colour, b.title = green, "download"
+		b.Tone, b.Title = green, "download"
 		for _, s := range l.Steps {
-			b.rows = append(b.rows, row{mark: "+", text: Clean(download(s.Op, l.Ref.Node)), colour: green})
+			b.Rows = append(b.Rows, Row{Mark: "+", Text: Clean(download(s.Op, l.Ref.Node)), Tone: green})
 		}
 	case l.Action == plan.Destroy:
-		b.colour, b.title = red, "delete"
+		b.Tone, b.Title = red, "delete"
 		for _, s := range l.Steps {
-			b.rows = append(b.rows, row{mark: "-", text: Clean(s.Cause), colour: red})
+			b.Rows = append(b.Rows, Row{Mark: "-", Text: Clean(s.Cause), Tone: red})
 		}
 	default:
-		b.colour = yellow
+		b.Tone = yellow
 		paint := plain
 		if l.Action == plan.Create {
-			b.colour, paint = green, green
+			b.Tone, paint = green, green
 		}
 		for _, ch := range l.Changes {
 			for _, r := range changeRow(ch, paint) {
-				r.effect = "" // nothing is interrupted
-				if l.Action == plan.Create && r.mark == "~" && ch.Row.Info().Rows == nil {
-					r.mark, r.text = "+", Clean(ch.Row.Text(ch.New))
+				r.Effect = "" // nothing is interrupted
+				if l.Action == plan.Create && r.Mark == "~" && ch.Row.Info().Rows == nil {
+					r.Mark, r.Text = "+", Clean(ch.Row.Text(ch.New))
 				}
-				b.rows = append(b.rows, r)
+				b.Rows = append(b.Rows, r)
 			}
 		}
 	}
@@ -57,34 +57,34 @@ var exceptions = map[plan.Kind]privileged.Row{
 }
 
 // nodeBlock is a host mount or snippet, which root makes present on a node, or absent from it.
-func nodeBlock(l plan.Lane, b block) block {
+func nodeBlock(l plan.Lane, b Block) Block {
 	mark := map[plan.Action]string{plan.Create: "+", plan.Change: "~", plan.Destroy: "-"}[l.Action]
-	b.colour = map[plan.Action]colour{plan.Create: green, plan.Change: yellow, plan.Destroy: red}[l.Action]
+	b.Tone = map[plan.Action]Tone{plan.Create: green, plan.Change: yellow, plan.Destroy: red}[l.Action]
 	if l.Kind == plan.HostMountKind {
-		b.title = map[plan.Action]string{plan.Create: "mount", plan.Change: "change", plan.Destroy: "unmount"}[l.Action]
+		b.Title = map[plan.Action]string{plan.Create: "mount", plan.Change: "change", plan.Destroy: "unmount"}[l.Action]
 	}
-	b.title += " on " + Clean(l.Ref.Node)
+	b.Title += " on " + Clean(l.Ref.Node)
 	if l.Kind == plan.HostMountKind && l.Action != plan.Destroy {
 		for _, ch := range l.Changes {
-			for _, r := range changeRow(ch, b.colour) {
-				r.effect = "" // nothing is interrupted
-				b.rows = append(b.rows, r)
+			for _, r := range changeRow(ch, b.Tone) {
+				r.Effect = "" // nothing is interrupted
+				b.Rows = append(b.Rows, r)
 			}
 		}
 	}
 	for _, s := range l.Steps {
 		text := s.Op.Verb()
-		if len(b.rows) > 0 {
+		if len(b.Rows) > 0 {
 			text = "" // the changes say it
 		}
 		if s.Cause != "" {
 			text = strings.TrimPrefix(text+": "+s.Cause, ": ")
 		}
 		if text != "" {
-			b.rows = append(b.rows, row{mark: mark, text: Clean(text), colour: b.colour})
+			b.Rows = append(b.Rows, Row{Mark: mark, Text: Clean(text), Tone: b.Tone})
 		}
-		last := &b.rows[len(b.rows)-1]
-		last.more = append(last.more, "root ("+string(exceptions[l.Kind])+"): "+s.Access.Reason)
+		last := &b.Rows[len(b.Rows)-1]
+		last.More = append(last.More, "root ("+string(exceptions[l.Kind])+"): "+s.Access.Reason)
 	}
 	return b
 }

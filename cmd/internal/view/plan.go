@@ -38,65 +38,8 @@ type Plan struct {
 	Spec Revision
 }
 
-// A row is one line below a container: what changes, how, and at what cost.
-type row struct {
-	mark, label, text, effect string   // without a label, the text begins in its place
-	more                      []string // lines below: notes, reasons, ways out
-	colour                    colour
-}
-
-// A block is everything that a plan shows of one container.
-type block struct {
-	subject       plan.Subject
-	name          string
-	mark          string // "!" where nothing of it can be done
-	title, effect string
-	rows          []row
-	reason        string // why the whole container is blocked
-	ways          []string
-	colour        colour
-	destroys      bool
-}
-
 // Text writes the plan for people.
-func (p Plan) Text(w io.Writer, s Style) error {
-	out := &printer{w: w}
-	for _, l := range wrap(p.header(), s.width()) {
-		out.line("%s", s.paint(bold, l))
-	}
-	blocks := p.blocks()
-	if len(blocks) > 0 {
-		out.line("")
-		layoutOf(blocks, s).print(out, blocks)
-	}
-	if len(p.Unclaimed) > 0 {
-		out.line("")
-		p.unclaimed(out, s)
-	}
-	if len(p.Unused) > 0 {
-		out.line("")
-		p.unused(out, s)
-	}
-	if len(p.Warnings) > 0 {
-		out.line("")
-		l := layout{Style: s}
-		for _, text := range p.Warnings {
-			l.hanging(out, "Warning: "+Clean(text), 0)
-		}
-	}
-	out.line("")
-	for _, l := range wrap(p.Summary(), s.width()) {
-		out.line("%s", s.paint(p.colour(), l))
-	}
-	return out.err
-}
-
-func (p Plan) colour() colour {
-	if p.Synced() {
-		return green
-	}
-	return bold
-}
+func (p Plan) Text(w io.Writer, s Style) error { return p.Sheet().Text(w, s) }
 
 // differing counts the containers that are not as they shall be.
 func (p Plan) differing() int {
@@ -193,32 +136,14 @@ func (p Plan) Summary() string {
 	return text
 }
 
-func (p Plan) unused(out *printer, s Style) {
-	for _, l := range wrap("Unused volumes: nothing mounts them, and they keep their data. --destroy-volume ID:VOLUME destroys one.", s.width()) {
-		out.line("%s", s.paint(yellow, l))
-	}
-	for _, u := range p.Unused {
-		out.line("  %s", cut(fmt.Sprintf("%d %s  %s", u.ID, Clean(u.Name), Clean(u.Volume)), s.width()-2))
-	}
-}
-
-func (p Plan) unclaimed(out *printer, s Style) {
-	for _, l := range wrap("Unclaimed: these carry the owner's tag and are not in the spec. They are left alone; --prune destroys them.", s.width()) {
-		out.line("%s", s.paint(yellow, l))
-	}
-	for _, u := range p.Unclaimed {
-		out.line("  %s", cut(fmt.Sprintf("%d %s (%s on %s)", u.Ref.ID, Clean(u.Name), u.Status, u.Ref.Node), s.width()-2))
-	}
-}
-
 // blocks are what the plan is about, in its order: destroys first, then templates, containers by VMID and backup
 // jobs.
-func (p Plan) blocks() []block {
+func (p Plan) blocks() []Block {
 	blocked := map[plan.Subject][]plan.Blocked{}
 	for _, b := range p.Blocked {
 		blocked[b.Subject()] = append(blocked[b.Subject()], b)
 	}
-	var out []block
+	var out []Block
 	for _, l := range p.Lanes {
 		b := laneBlock(l, blocked[l.Subject()])
 		delete(blocked, l.Subject())
@@ -227,51 +152,51 @@ func (p Plan) blocks() []block {
 	for _, s := range slices.SortedFunc(maps.Keys(blocked), plan.Subject.Compare) {
 		out = append(out, blockedBlock(blocked[s]))
 	}
-	slices.SortStableFunc(out, func(a, b block) int {
-		if a.destroys != b.destroys {
-			if a.destroys {
+	slices.SortStableFunc(out, func(a, b Block) int {
+		if a.Destroys != b.Destroys {
+			if a.Destroys {
 				return -1
 			}
 			return 1
 		}
-		return a.subject.Compare(b.subject)
+		return a.Subject.Compare(b.Subject)
 	})
 	return out
 }
 
-func laneBlock(l plan.Lane, blocked []plan.Blocked) block {
+func laneBlock(l plan.Lane, blocked []plan.Blocked) Block {
 	if l.Kind != plan.ContainerKind {
 		b := otherBlock(l)
 		for _, bl := range blocked {
-			b.rows = append(b.rows, blockedRows(bl)...)
+			b.Rows = append(b.Rows, blockedRows(bl)...)
 		}
 		return b
 	}
-	b := block{
-		subject: l.Subject(), name: l.Name, title: l.Action.String(), effect: laneEffect(l, blocked),
-		destroys: l.Action == plan.Destroy || l.Effect == setting.Recreate || len(l.Frees) > 0,
+	b := Block{
+		Subject: l.Subject(), Name: l.Name, Title: l.Action.String(), Effect: laneEffect(l, blocked),
+		Destroys: l.Action == plan.Destroy || l.Effect == setting.Recreate || len(l.Frees) > 0,
 	}
 	switch l.Action {
 	case plan.Destroy:
-		b.colour, b.rows = red, destroyRows(l)
+		b.Tone, b.Rows = red, destroyRows(l)
 	case plan.Retire:
-		b.colour, b.rows = red, changeRows(l)
+		b.Tone, b.Rows = red, changeRows(l)
 	case plan.Create:
-		b.colour, b.rows = green, createRows(l)
+		b.Tone, b.Rows = green, createRows(l)
 		if starts(l) {
-			b.title = "create and start"
+			b.Title = "create and start"
 		}
 	default:
-		b.colour, b.rows = yellow, changeRows(l)
+		b.Tone, b.Rows = yellow, changeRows(l)
 		if l.Adopts {
-			b.title = adoption(l)
+			b.Title = adoption(l)
 		}
 		if l.Effect == setting.Recreate || len(l.Frees) > 0 {
-			b.colour = red
+			b.Tone = red
 		}
 	}
 	for _, bl := range blocked {
-		b.rows = append(b.rows, blockedRows(bl)...)
+		b.Rows = append(b.Rows, blockedRows(bl)...)
 	}
 	return b
 }
@@ -313,15 +238,15 @@ func laneEffect(l plan.Lane, blocked []plan.Blocked) string {
 	return text
 }
 
-func destroyRows(l plan.Lane) []row {
-	var rows []row
+func destroyRows(l plan.Lane) []Row {
+	var rows []Row
 	for _, s := range l.Steps {
 		switch op := s.Op.(type) {
 		case plan.Shutdown:
-			rows = append(rows, row{mark: "-", label: "stop", text: "within " + op.Timeout.String() + ", then by force", colour: red})
+			rows = append(rows, Row{Mark: "-", Label: "stop", Text: "within " + op.Timeout.String() + ", then by force", Tone: red})
 		case plan.DestroyContainer:
 			for _, v := range op.Volumes {
-				rows = append(rows, row{mark: "-", label: "volume", text: Clean(v), effect: "data is lost", colour: red})
+				rows = append(rows, Row{Mark: "-", Label: "volume", Text: Clean(v), Effect: "data is lost", Tone: red})
 			}
 		}
 	}
@@ -329,9 +254,9 @@ func destroyRows(l plan.Lane) []row {
 }
 
 // createRows condense what every container has into the first line and list the rest.
-func createRows(l plan.Lane) []row {
+func createRows(l plan.Lane) []Row {
 	var head []string
-	var rows []row
+	var rows []Row
 	for _, s := range l.Steps {
 		switch op := s.Op.(type) {
 		case plan.CreateContainer:
@@ -341,13 +266,13 @@ func createRows(l plan.Lane) []row {
 			head = append(head, "backup "+Clean(op.Archive))
 		case plan.CloneContainer:
 			head = append(head, Clean(strings.TrimPrefix(op.Verb(), "clone ")))
-			rows = append(rows, row{mark: "+", label: "clone", text: Clean(s.Cause), colour: green})
+			rows = append(rows, Row{Mark: "+", Label: "clone", Text: Clean(s.Cause), Tone: green})
 			continue
 		default:
 			continue
 		}
 		if s.Cause != "" {
-			rows = append(rows, row{mark: "+", label: "source", text: Clean(s.Cause), colour: green})
+			rows = append(rows, Row{Mark: "+", Label: "source", Text: Clean(s.Cause), Tone: green})
 		}
 	}
 	for _, ch := range l.Changes {
@@ -369,58 +294,58 @@ func createRows(l plan.Lane) []row {
 			continue
 		}
 		for _, r := range changeRow(ch, green) {
-			r.effect = "" // a create interrupts nothing
-			if r.mark == "~" && ch.Row.Info().Rows == nil {
-				r.mark, r.text = "+", text
+			r.Effect = "" // a create interrupts nothing
+			if r.Mark == "~" && ch.Row.Info().Rows == nil {
+				r.Mark, r.Text = "+", text
 			}
 			rows = append(rows, r)
 		}
 	}
-	return append([]row{{mark: "+", text: "from " + strings.Join(head, ", "), colour: green}}, rows...)
+	return append([]Row{{Mark: "+", Text: "from " + strings.Join(head, ", "), Tone: green}}, rows...)
 }
 
 // initRows are what a container is given at create and never again. Of the password only the place is known.
-func initRows(op plan.CreateContainer) []row {
-	var rows []row
+func initRows(op plan.CreateContainer) []Row {
+	var rows []Row
 	if n := len(op.SSHKeys); n > 0 {
-		rows = append(rows, row{mark: "+", label: "SSH keys", text: fmt.Sprint(n), colour: green})
+		rows = append(rows, Row{Mark: "+", Label: "SSH keys", Text: fmt.Sprint(n), Tone: green})
 	}
 	switch {
 	case op.Password.File != "":
-		rows = append(rows, row{mark: "+", label: "password", text: "from " + Clean(op.Password.File), colour: green})
+		rows = append(rows, Row{Mark: "+", Label: "password", Text: "from " + Clean(op.Password.File), Tone: green})
 	case op.Password.Env != "":
-		rows = append(rows, row{mark: "+", label: "password", text: "from $" + Clean(op.Password.Env), colour: green})
+		rows = append(rows, Row{Mark: "+", Label: "password", Text: "from $" + Clean(op.Password.Env), Tone: green})
 	}
 	return rows
 }
 
-func changeRows(l plan.Lane) []row {
-	var rows []row
+func changeRows(l plan.Lane) []Row {
+	var rows []Row
 	for _, ch := range l.Changes {
 		rows = append(rows, changeRow(ch, plain)...)
 	}
 	for _, s := range l.Steps {
 		switch op := s.Op.(type) {
 		case plan.Start, plan.Shutdown:
-			rows = append(rows, row{mark: "~", label: op.Verb(), text: Clean(s.Cause)})
+			rows = append(rows, Row{Mark: "~", Label: op.Verb(), Text: Clean(s.Cause)})
 		case plan.Migrate:
-			rows = append(rows, row{mark: "~", label: "migrate", text: Clean(s.Cause), effect: s.Effect.String(), colour: yellow})
+			rows = append(rows, Row{Mark: "~", Label: "migrate", Text: Clean(s.Cause), Effect: s.Effect.String(), Tone: yellow})
 		case plan.DestroyVolume:
-			rows = append(rows, row{mark: "-", label: "volume", text: Clean(op.Volume), effect: "data is lost", colour: red})
+			rows = append(rows, Row{Mark: "-", Label: "volume", Text: Clean(op.Volume), Effect: "data is lost", Tone: red})
 		case plan.Backup:
-			rows = append(rows, row{mark: "+", label: "backup", text: "on " + Clean(op.Storage) + ", kept", colour: green})
+			rows = append(rows, Row{Mark: "+", Label: "backup", Text: "on " + Clean(op.Storage) + ", kept", Tone: green})
 		case plan.SetConfig:
 			if l.Action == plan.Retire {
-				rows = append(rows, row{mark: "-", label: "destroy", text: Clean(s.Cause), colour: red})
+				rows = append(rows, Row{Mark: "-", Label: "destroy", Text: Clean(s.Cause), Tone: red})
 			} else if len(s.Why) == 0 {
-				rows = append(rows, row{mark: "~", label: op.Verb(), text: Clean(s.Cause), effect: s.Effect.String()})
+				rows = append(rows, Row{Mark: "~", Label: op.Verb(), Text: Clean(s.Cause), Effect: s.Effect.String()})
 			}
 		}
 	}
 	return rows
 }
 
-func changeRow(ch setting.Change, c colour) []row {
+func changeRow(ch setting.Change, c Tone) []Row {
 	effect := ch.Effect.String()
 	var notes []string
 	if ch.Access.Root {
@@ -429,38 +354,38 @@ func changeRow(ch setting.Change, c colour) []row {
 	if ch.Note != "" {
 		notes = append(notes, Clean(ch.Note))
 	}
-	var rows []row
+	var rows []Row
 	for _, l := range ch.Lines() {
-		r := row{mark: l.Mark, label: Clean(l.Label), text: Clean(l.Text), effect: effect, colour: c}
+		r := Row{Mark: l.Mark, Label: Clean(l.Label), Text: Clean(l.Text), Effect: effect, Root: ch.Access.Root, Tone: c}
 		if c == plain {
-			r.colour = map[string]colour{"+": green, "-": red, "~": yellow}[l.Mark]
+			r.Tone = map[string]Tone{"+": green, "-": red, "~": yellow}[l.Mark]
 		}
 		rows = append(rows, r)
 	}
 	if len(rows) > 0 {
-		rows[len(rows)-1].more = notes
+		rows[len(rows)-1].More = notes
 	}
 	return rows
 }
 
-func blockedRows(b plan.Blocked) []row {
+func blockedRows(b plan.Blocked) []Row {
 	word := "blocked"
 	if b.Waiting {
 		word = "waits"
 	}
-	rows := []row{{mark: "!", label: Clean(b.What), effect: word, colour: yellow}}
+	rows := []Row{{Mark: "!", Label: Clean(b.What), Effect: word, Tone: yellow}}
 	if b.Change != nil {
 		if rows = changeRow(*b.Change, yellow); len(rows) == 0 {
-			rows = []row{{label: Clean(b.What), colour: yellow}}
+			rows = []Row{{Label: Clean(b.What), Tone: yellow}}
 		}
 		for i := range rows {
-			rows[i].mark, rows[i].effect, rows[i].more = "!", word, nil
+			rows[i].Mark, rows[i].Effect, rows[i].More = "!", word, nil
 		}
 	}
 	last := &rows[len(rows)-1]
-	last.more = append(last.more, Clean(b.Reason))
+	last.More = append(last.More, Clean(b.Reason))
 	for _, w := range b.Ways {
-		last.more = append(last.more, way(w))
+		last.More = append(last.More, way(w))
 	}
 	return rows
 }
@@ -468,21 +393,21 @@ func blockedRows(b plan.Blocked) []row {
 func way(w string) string { return "→ " + Clean(w) }
 
 // blockedBlock is a container of which nothing is done.
-func blockedBlock(list []plan.Blocked) block {
-	b := block{subject: list[0].Subject(), name: list[0].Name, mark: "!", colour: yellow}
+func blockedBlock(list []plan.Blocked) Block {
+	b := Block{Subject: list[0].Subject(), Name: list[0].Name, Mark: "!", Tone: yellow}
 	if len(list) == 1 && list[0].Change == nil && !list[0].Waiting {
-		b.reason = "blocked: " + Clean(list[0].Reason)
+		b.Reason = "blocked: " + Clean(list[0].Reason)
 		for _, w := range list[0].Ways {
-			b.ways = append(b.ways, way(w))
+			b.Ways = append(b.Ways, way(w))
 		}
 		return b
 	}
-	b.title, b.effect = "blocked", ""
+	b.Title, b.Effect = "blocked", ""
 	if !slices.ContainsFunc(list, func(x plan.Blocked) bool { return !x.Waiting }) {
-		b.title = "waiting"
+		b.Title = "waiting"
 	}
 	for _, bl := range list {
-		b.rows = append(b.rows, blockedRows(bl)...)
+		b.Rows = append(b.Rows, blockedRows(bl)...)
 	}
 	return b
 }

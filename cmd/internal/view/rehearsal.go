@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,9 +30,9 @@ func (r Rehearsal) remaining() Plan {
 	return Plan{Plan: r.Outcome.Remaining, Spec: r.Spec}
 }
 
-// Status is that of the plan, and failed where an apply would fail in part.
+// Status is that of the plan, and failed where an apply would fail in part. What may fail does not count.
 func (r Rehearsal) Status() Status {
-	if len(r.Failed()) > 0 {
+	if len(r.With(rehearse.WouldFail)) > 0 {
 		return Failed
 	}
 	return r.plan().Status()
@@ -52,10 +53,10 @@ func (r Rehearsal) Text(w io.Writer, s Style) error {
 		}
 		name = min(name, s.width()/2)
 		for _, f := range r.forecasts() {
-			f.text(out, s, name)
+			f.text(out, s, name, r.Plan.Blocked)
 		}
 	}
-	if rest := r.Outcome.Remaining; rest != nil && !rest.Synced() && len(r.Failed()) > 0 {
+	if rest := r.Outcome.Remaining; rest != nil && !rest.Synced() && slices.ContainsFunc(r.Containers, rehearse.Forecast.Failed) {
 		out.line("")
 		out.line("%s", s.paint(bold, "What would remain:"))
 		if blocks := r.remaining().blocks(); len(blocks) > 0 {
@@ -83,16 +84,22 @@ func (r Rehearsal) Summary() string {
 		return "Rehearsal: there is nothing to do"
 	}
 	var parts []string
-	for s := reconcile.Created; s <= reconcile.Failed; s++ {
+	count := func(what string, is func(rehearse.Forecast) bool) {
 		n := 0
 		for _, f := range r.Containers {
-			if f.State == s {
+			if is(f) {
 				n++
 			}
 		}
 		if n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, s))
+			parts = append(parts, fmt.Sprintf("%d %s", n, what))
 		}
+	}
+	for s := reconcile.Created; s < reconcile.Failed; s++ {
+		count(s.String(), func(f rehearse.Forecast) bool { return f.Verdict == rehearse.Fine && f.State == s })
+	}
+	for _, v := range []rehearse.Verdict{rehearse.MayFail, rehearse.WouldFail} {
+		count(string(v), func(f rehearse.Forecast) bool { return f.Verdict == v })
 	}
 	var down time.Duration
 	stays := 0
@@ -108,6 +115,9 @@ func (r Rehearsal) Summary() string {
 	}
 	if stays > 0 {
 		text += fmt.Sprintf(" · %d would stay down", stays)
+	}
+	if len(r.With(rehearse.MayFail))+len(r.With(rehearse.WouldFail)) == 0 {
+		text += " · nothing would fail"
 	}
 	return text
 }
@@ -131,19 +141,8 @@ func (f forecast) title() string {
 	return fmt.Sprintf("%d %s", f.Ref.ID, Clean(f.Name))
 }
 
-func (f forecast) text(out *printer, s Style, name int) {
-	state, paint := f.State.String(), green
-	switch f.State {
-	case reconcile.Failed, reconcile.Stuck, reconcile.Interrupted:
-		state, paint = "would fail", red
-		if f.Class != "" {
-			state += ": " + string(f.Class)
-		}
-	case reconcile.Blocked, reconcile.PendingRestart, reconcile.Left:
-		paint = yellow
-	case reconcile.Destroyed:
-		paint = red
-	}
+func (f forecast) text(out *printer, s Style, name int, shown []plan.Blocked) {
+	state, paint := f.headline()
 	head := cut(f.title(), name)
 	line := fmt.Sprintf("  %s  %s", pad(head, name), s.paint(paint, state))
 	if f.Took > 0 {
@@ -157,16 +156,83 @@ func (f forecast) text(out *printer, s Style, name int) {
 	}
 	out.line("%s", line)
 	l := layout{Style: s}
-	for _, note := range f.notes() {
+	for _, note := range f.notes(shown) {
 		l.hanging(out, note, rowIndent)
 	}
 }
 
-// notes say why something would fail or is not done, and up to where it would come.
-func (f forecast) notes() []string {
+// headline is the verdict, with the kinds of what goes wrong, or what would become of it.
+func (f forecast) headline() (string, Tone) {
+	paint := green
+	switch f.State {
+	case reconcile.Blocked, reconcile.PendingRestart, reconcile.Left:
+		paint = yellow
+	case reconcile.Destroyed:
+		paint = red
+	}
+	switch f.Verdict {
+	case rehearse.WouldFail:
+		return kinds(string(f.Verdict), f.Class), red
+	case rehearse.MayFail:
+		var classes []rehearse.Class
+		for _, d := range f.Doubts {
+			classes = append(classes, d.Class)
+		}
+		text := kinds(string(f.Verdict), classes...)
+		if !f.Failed() && f.State != reconcile.Unchanged {
+			text += "; else " + f.State.String()
+		}
+		return text, yellow
+	}
+	return f.State.String(), paint
+}
+
+// kinds adds the kinds of errors to a verdict, each once.
+func kinds(verdict string, classes ...rehearse.Class) string {
+	var seen []string
+	for _, c := range classes {
+		if c != "" && !slices.Contains(seen, string(c)) {
+			seen = append(seen, string(c))
+		}
+	}
+	if len(seen) == 0 {
+		return verdict
+	}
+	return verdict + ": " + strings.Join(seen, " or ")
+}
+
+// doubts say what may go wrong, at which step, and what it depends on.
+func (f forecast) doubts() (notes []string) {
+	for _, d := range f.Doubts {
+		var parts []string
+		if d.Step != "" {
+			parts = append(parts, Clean(d.Step))
+		}
+		switch {
+		case d.Err != nil:
+			parts = append(parts, Clean(reason(d.Err)))
+		case d.Class != "" && d.Step != "":
+			parts = append(parts, string(d.Class))
+		}
+		if len(parts) > 0 {
+			notes = append(notes, "may fail: "+strings.Join(parts, ": "))
+		}
+		for _, b := range d.Because {
+			notes = append(notes, way(b))
+		}
+	}
+	return notes
+}
+
+// notes say why something would fail or is not done, and up to where it would come. What the plan has shown as blocked
+// is not said again.
+func (f forecast) notes(shown []plan.Blocked) []string {
 	var notes []string
-	if f.Err != nil {
+	if f.Err != nil && f.Verdict != rehearse.MayFail {
 		notes = append(notes, Clean(reason(f.Err)))
+	}
+	notes = append(notes, f.doubts()...)
+	if f.Err != nil {
 		if h := Hint(f.Err); h != "" {
 			notes = append(notes, way(h))
 		}
@@ -174,7 +240,7 @@ func (f forecast) notes() []string {
 			notes = append(notes, way("apply waits for the lock (--lock-timeout) and goes on once it is gone"))
 		}
 	}
-	if f.Hint != "" {
+	if f.Hint != "" && f.Verdict != rehearse.MayFail {
 		notes = append(notes, Clean(f.Hint))
 	}
 	for _, line := range f.Log {
@@ -184,11 +250,17 @@ func (f forecast) notes() []string {
 		for _, step := range f.Done {
 			notes = append(notes, "would be done: "+Clean(step.Op.Verb()))
 		}
-		for _, step := range f.NotDone {
+		// what is left begins anew, with steps that were done before the one that failed
+		at := slices.IndexFunc(f.NotDone, func(s plan.Step) bool { return s.Op.Verb() == f.Step() })
+		for _, step := range f.NotDone[max(0, at):] {
 			notes = append(notes, "would not be done: "+Clean(step.Op.Verb()))
 		}
 	}
 	for _, b := range f.Blocked {
+		same := func(o plan.Blocked) bool { return o.ID == b.ID && o.What == b.What && o.Reason == b.Reason }
+		if slices.ContainsFunc(shown, same) {
+			continue
+		}
 		notes = append(notes, Clean(b.What)+": "+Clean(b.Reason))
 	}
 	return notes
@@ -230,11 +302,31 @@ type rehearsalJSON struct {
 
 type forecastJSON struct {
 	outcomeJSON
-	Class       rehearse.Class `json:"class,omitempty"`
-	Hint        string         `json:"hint,omitempty"`
-	Seconds     float64        `json:"seconds"`
-	DownSeconds float64        `json:"downSeconds"`
-	StaysDown   bool           `json:"staysDown"`
+	Verdict     rehearse.Verdict `json:"verdict"`
+	Doubts      []doubtJSON      `json:"doubts,omitempty"`
+	Class       rehearse.Class   `json:"class,omitempty"`
+	Hint        string           `json:"hint,omitempty"`
+	Seconds     float64          `json:"seconds"`
+	DownSeconds float64          `json:"downSeconds"`
+	StaysDown   bool             `json:"staysDown"`
+}
+
+type doubtJSON struct {
+	Class   rehearse.Class `json:"class,omitempty"`
+	Step    string         `json:"step,omitempty"`
+	Error   string         `json:"error,omitempty"`
+	Because []string       `json:"because"`
+}
+
+func doubtsOf(list []rehearse.Doubt) (out []doubtJSON) {
+	for _, d := range list {
+		doc := doubtJSON{Class: d.Class, Step: d.Step, Because: append([]string{}, d.Because...)}
+		if d.Err != nil {
+			doc.Error = reason(d.Err)
+		}
+		out = append(out, doc)
+	}
+	return out
 }
 
 // JSON writes the same for programs.
@@ -245,7 +337,7 @@ func (r Rehearsal) JSON(w io.Writer) error {
 	}
 	for _, f := range r.Containers {
 		doc.Containers = append(doc.Containers, forecastJSON{
-			outcomeJSON: outcomeOf(f.Container), Class: f.Class, Hint: f.Hint,
+			outcomeJSON: outcomeOf(f.Container), Verdict: f.Verdict, Doubts: doubtsOf(f.Doubts), Class: f.Class, Hint: f.Hint,
 			Seconds: f.Took.Seconds(), DownSeconds: f.Down.Seconds(), StaysDown: f.StaysDown,
 		})
 	}

@@ -41,36 +41,10 @@ func (r Result) Status() Status {
 }
 
 // Text writes what became of each container, below the plan that was shown before.
-func (r Result) Text(w io.Writer, s Style) error {
-	out := &printer{w: w}
-	if r.Outcome == nil {
-		return nil
-	}
-	name := 0
-	for _, c := range r.Outcome.All() {
-		name = max(name, cells(title(c.Subject(), c.Name)))
-	}
-	name = min(name, s.width()/2)
-	out.line("")
-	for _, c := range r.Outcome.All() {
-		r.container(out, s, c, name)
-	}
-	if tasks := r.Outcome.Running; len(tasks) > 0 {
-		out.line("")
-		out.line("%s", s.paint(yellow, "Still running on the nodes:"))
-		for _, t := range tasks {
-			out.line("  %s", t)
-		}
-	}
-	out.line("")
-	for _, l := range wrap(r.Summary(), s.width()) {
-		out.line("%s", s.paint(r.Status().colour(), l))
-	}
-	return out.err
-}
+func (r Result) Text(w io.Writer, s Style) error { return r.Account().Text(w, s) }
 
 // colour is the one of a last line.
-func (s Status) colour() colour {
+func (s Status) colour() Tone {
 	switch s {
 	case InSync:
 		return green
@@ -101,23 +75,6 @@ func (r Result) Summary() string {
 	return head + strings.Join(parts, ", ")
 }
 
-func (r Result) container(out *printer, s Style, c reconcile.Container, name int) {
-	colours := map[reconcile.State]colour{
-		reconcile.Unchanged: dim, reconcile.Created: green, reconcile.Changed: green, reconcile.Restarted: green,
-		reconcile.Destroyed: red, reconcile.Retired: yellow, reconcile.Failed: red, reconcile.Stuck: red, reconcile.Interrupted: red,
-	}
-	paint, ok := colours[c.State]
-	if !ok {
-		paint = yellow
-	}
-	head := cut(title(c.Subject(), c.Name), name)
-	out.line("  %s  %s", pad(head, name), s.paint(paint, c.State.String()))
-	l := layout{Style: s}
-	for _, note := range resultNotes(c) {
-		l.hanging(out, note, rowIndent)
-	}
-}
-
 // resultNotes say why a container is not as it shall be, and what was not done.
 func resultNotes(c reconcile.Container) []string {
 	var notes []string
@@ -142,7 +99,7 @@ func resultNotes(c reconcile.Container) []string {
 	}
 	if c.State == reconcile.Stuck && c.Lane != nil {
 		for _, row := range changeRows(*c.Lane) {
-			notes = append(notes, strings.TrimSpace("still differs: "+row.label+" "+row.text))
+			notes = append(notes, strings.TrimSpace("still differs: "+row.Label+" "+row.Text))
 		}
 	}
 	for _, b := range c.Blocked {

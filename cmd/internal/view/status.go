@@ -36,6 +36,9 @@ const (
 	Synced    Sync = "synced"
 	OutOfSync Sync = "out of sync"
 	Unclaimed Sync = "unclaimed" // carries the owner's tag and is not in the spec
+	// An agent tells two more: SyncBlocked needs a person, Suspended is left alone for now.
+	SyncBlocked Sync = "blocked"
+	Suspended   Sync = "suspended"
 )
 
 // A ClusterState is that of all containers that a spec declares or its owner's tag marks.
@@ -125,7 +128,7 @@ func (c ClusterState) table(out *printer, s Style) {
 	}
 }
 
-func (x ContainerState) cellColour(column int) colour {
+func (x ContainerState) cellColour(column int) Tone {
 	switch {
 	case column == 2 && x.Sync == Synced, column == 3 && x.Healthy:
 		return green

@@ -30,23 +30,29 @@ func (s Style) width() int {
 	return min(max(s.Width, minWidth), maxWidth)
 }
 
-// A colour is a way to set text off.
-type colour string
+// A Tone is how a text is set off.
+type Tone string
 
+// The tones.
 const (
-	plain  colour = ""
-	bold   colour = "1"
-	dim    colour = "2"
-	red    colour = "31"
-	green  colour = "32"
-	yellow colour = "33"
+	plain  Tone = ""
+	bold   Tone = "bold"
+	dim    Tone = "dim"
+	red    Tone = "red"
+	green  Tone = "green"
+	yellow Tone = "yellow"
 )
 
-func (s Style) paint(c colour, text string) string {
+// escape is the parameter of ECMA-48 for a tone.
+func (t Tone) escape() string {
+	return map[Tone]string{bold: "1", dim: "2", red: "31", green: "32", yellow: "33"}[t]
+}
+
+func (s Style) paint(c Tone, text string) string {
 	if !s.Colour || c == plain || text == "" {
 		return text
 	}
-	return "\x1b[" + string(c) + "m" + text + "\x1b[0m"
+	return "\x1b[" + c.escape() + "m" + text + "\x1b[0m"
 }
 
 // A printer writes lines and keeps the first error.

@@ -1,0 +1,269 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/felhom/tend/cmd/internal/view"
+	"github.com/felhom/tend/proxmox"
+)
+
+// A Level says how much something matters.
+type Level int
+
+// The levels.
+const (
+	Well   Level = iota // nothing to do
+	Note                // worth knowing; it will pass, or somebody wanted it so
+	Warn                // a person must do something, and not at once
+	Danger              // a person must do something now
+)
+
+// String is the word for a level.
+func (l Level) String() string { return [...]string{"well", "note", "warning", "danger"}[l] }
+
+// MarshalText encodes the word of String.
+func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// A Place is where more is told about something.
+type Place string
+
+// The places beside those of containers.
+const (
+	AtSource Place = "source"
+	AtPlan   Place = "plan"
+	AtRuns   Place = "runs"
+	AtNode   Place = "node"
+)
+
+// An Item is something that a person should know.
+type Item struct {
+	Level Level        `json:"level"`
+	What  string       `json:"what"` // "101 web is degraded"
+	Why   string       `json:"why,omitempty"`
+	Do    string       `json:"do,omitempty"` // what a person can do
+	ID    proxmox.VMID `json:"id,omitempty"` // of the container that it is about
+	At    Place        `json:"at,omitempty"` // of anything else
+}
+
+// A Verdict is the report in a sentence, and what needs a person.
+type Verdict struct {
+	Level Level  `json:"level"`
+	Text  string `json:"text"`
+	Items []Item `json:"items"` // what matters most first
+}
+
+// patience is how long a source may be out of reach before that is dangerous.
+const patience = 15 * time.Minute
+
+// Verdict sums the report up at a time.
+func (r *Report) Verdict(now time.Time) Verdict {
+	v := Verdict{Items: r.Attention(now)}
+	need := 0
+	for _, i := range v.Items {
+		v.Level = max(v.Level, i.Level)
+		if i.Level >= Warn {
+			need++
+		}
+	}
+	differ := 0
+	for _, c := range r.Containers {
+		if c.Sync == view.OutOfSync {
+			differ++
+		}
+	}
+	switch {
+	case need == 1:
+		v.Text = "1 thing needs you"
+	case need > 1:
+		v.Text = fmt.Sprintf("%d things need you", need)
+	case r.Loop.Last == nil && len(r.Containers) == 0:
+		v.Level, v.Text = Note, "Starting: nothing has been looked at yet"
+	case differ == 1:
+		v.Level, v.Text = Note, "1 container is not yet as the spec says"
+	case differ > 1:
+		v.Level, v.Text = Note, fmt.Sprintf("%d containers are not yet as the spec says", differ)
+	default:
+		v.Text = "All is well"
+	}
+	return v
+}
+
+// Attention lists what a person should know at a time, what matters most first.
+func (r *Report) Attention(now time.Time) []Item {
+	out := slices.Concat(r.sourceItems(now), r.loopItems(now), r.planItems(), r.nodeItems(now))
+	for _, c := range r.Containers {
+		out = append(out, c.Items(now)...)
+	}
+	slices.SortStableFunc(out, func(a, b Item) int { return cmp.Compare(b.Level, a.Level) })
+	return out
+}
+
+func (r *Report) sourceItems(now time.Time) []Item {
+	s := r.Source
+	if s.Error == "" {
+		return nil
+	}
+	i := Item{Level: Danger, What: "The source is not followed", Why: s.Error, Do: s.Hint, At: AtSource}
+	if !s.Failing.IsZero() && s.Class == "unreachable" && now.Sub(s.Failing) < patience {
+		i.Level = Warn
+	}
+	if s.Class != "" {
+		i.What += ": " + s.Class
+	}
+	return []Item{i}
+}
+
+func (r *Report) loopItems(now time.Time) []Item {
+	var out []Item
+	l := r.Loop
+	stale := 3*time.Duration(l.Interval) + time.Minute
+	switch {
+	case l.Error != "":
+		out = append(out, Item{Level: Danger, What: "Proxmox cannot be asked", Why: l.Error, Do: l.Hint, At: AtRuns})
+	case l.Interval > 0 && !l.Observed.IsZero() && now.Sub(l.Observed) > stale:
+		out = append(out, Item{
+			Level: Danger, What: "Nothing was looked at for " + short(now.Sub(l.Observed)), At: AtRuns,
+			Why: "a look is due every " + l.Interval.String(), Do: "look at the log: journalctl -u tend",
+		})
+	case l.Last != nil && l.Last.Result == Failed:
+		out = append(out, Item{Level: Danger, What: "The last run failed", Why: cmp.Or(l.Last.Error, l.Last.Summary), At: AtRuns})
+	}
+	if r.Agent.DryRun {
+		out = append(out, Item{Level: Note, What: "Dry run: nothing is changed", At: AtPlan})
+	}
+	for _, s := range r.Suspended {
+		if s.ID == 0 {
+			out = append(out, Item{Level: Note, What: "Everything is suspended" + s.until(), Why: s.reason(), At: AtRuns})
+		}
+	}
+	return out
+}
+
+func (r *Report) planItems() []Item {
+	var out []Item
+	for _, a := range r.Approvals {
+		out = append(out, Item{
+			Level: Warn, What: "A plan waits for your yes", Why: a.Why + ": " + a.Summary, Do: "tend approve " + a.Hash, At: AtPlan,
+		})
+	}
+	for _, o := range r.Others {
+		if o.Sync == view.SyncBlocked {
+			out = append(out, Item{Level: Warn, What: o.Subject.String() + " is blocked", Why: o.Why, At: AtPlan})
+		}
+	}
+	return out
+}
+
+func (r *Report) nodeItems(now time.Time) []Item {
+	var out []Item
+	for _, d := range r.Disks {
+		if d.Health == Degraded {
+			out = append(out, Item{Level: Danger, What: fmt.Sprintf("Disk %s on %s is failing", d.Device, d.Node), Why: d.Problem, Do: "replace it: " + strings.TrimSpace(d.Model+" "+d.Serial), At: AtNode})
+		}
+	}
+	for _, s := range r.Sensors {
+		if s.Over() {
+			out = append(out, Item{Level: Warn, What: fmt.Sprintf("%s on %s: %g %s", s.Name, s.Node, s.Value, s.Unit), Why: fmt.Sprintf("the limit is %g %s", s.Limit, s.Unit), At: AtNode})
+		}
+	}
+	for _, j := range r.Journal {
+		if now.Sub(j.Time) > time.Hour {
+			out = append(out, Item{Level: Warn, What: "It is not known how a call for " + j.Subject + " ended", Why: j.Verb, At: AtRuns})
+		}
+	}
+	return out
+}
+
+// Items are what a person should know of the container at a time.
+func (c *Container) Items(now time.Time) []Item {
+	var out []Item
+	name := fmt.Sprintf("%d %s", c.ID, view.Clean(c.Name))
+	add := func(l Level, what, why string) {
+		out = append(out, Item{Level: l, What: name + " " + what, Why: why, ID: c.ID})
+	}
+	switch c.Health() {
+	case Degraded:
+		add(Danger, "is degraded", strings.Join(c.Problems, "; "))
+	case UnknownHealth:
+		add(Warn, "cannot be seen", c.Unknown)
+	case Healthy:
+	}
+	switch c.Sync {
+	case view.SyncBlocked:
+		add(Warn, "is blocked", c.why())
+	case view.Suspended:
+		if c.Suspended != nil {
+			add(Note, "is suspended"+c.Suspended.until(), c.Suspended.reason())
+		}
+	case view.Unclaimed:
+		add(Note, "is in no spec", "it carries the owner's tag, and is left alone")
+	case view.Synced, view.OutOfSync:
+	}
+	if len(c.Restart) > 0 {
+		add(Note, "waits for a restart", strings.TrimSpace(strings.Join(c.Restart, ", ")+" "+c.RestartWhen))
+	}
+	for _, x := range []struct {
+		noun string
+		*Copies
+	}{{"snapshot", c.Snapshots}, {"backup", c.Backups}} {
+		switch {
+		case x.Copies == nil:
+		case x.TooOld(now) && x.Last.IsZero():
+			add(Warn, "has no "+x.noun, x.Error)
+		case x.TooOld(now):
+			add(Warn, fmt.Sprintf("has no %s of the last %s", x.noun, x.MaxAge), cmp.Or(x.Error, "the last one is "+short(x.Age(now))+" old"))
+		case x.Error != "":
+			add(Warn, "got no "+x.noun, x.Error)
+		}
+	}
+	return out
+}
+
+// why is the first reason for which something is blocked.
+func (c *Container) why() string {
+	if len(c.Reasons) > 0 {
+		return strings.TrimPrefix(c.Reasons[0], "blocked: ")
+	}
+	for _, d := range c.Differences {
+		if isBlocked(d.Row) && len(d.More) > 0 {
+			return d.Label + ": " + d.More[0]
+		}
+	}
+	return ""
+}
+
+func (s Suspension) until() string {
+	if s.Until.IsZero() {
+		return ""
+	}
+	return " until " + s.Until.Format("2006-01-02 15:04")
+}
+
+func (s Suspension) reason() string {
+	return strings.TrimSpace(s.Reason + " (" + s.By + ")")
+}
+
+// short is a time in its two largest units: "2d 3h", "5m".
+func short(d time.Duration) string {
+	text := ""
+	for _, u := range []struct {
+		name string
+		of   time.Duration
+	}{{"d", 24 * time.Hour}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}} {
+		n := d / u.of
+		d -= n * u.of
+		switch {
+		case n > 0 && text != "":
+			return fmt.Sprintf("%s %d%s", text, n, u.name)
+		case n > 0:
+			text = fmt.Sprintf("%d%s", n, u.name)
+		case text != "":
+			return text
+		}
+	}
+	return cmp.Or(text, "0s")
+}
