@@ -25,6 +25,7 @@ func Compute(want *spec.State, have *Live, pol Policy) *Plan {
 	}
 	c.unclaimed(claimed)
 	c.unmounts()
+	c.offers()
 	c.preflight()
 	c.orderStarts()
 	c.jobs()

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"path"
 	"slices"
 
@@ -84,6 +85,18 @@ func BlocksSnapshots(settings setting.Record) (mounts []string) {
 	}
 	slices.Sort(mounts)
 	return mounts
+}
+
+// offers warns of containers that shall have snapshots and cannot, and says what helps.
+func (c *computation) offers() {
+	for _, w := range c.want.Containers {
+		if c.want.PolicyOf(w) == nil {
+			continue
+		}
+		if why, ways := OfferKeepSnapshots(c.want.Settings(w)); why != "" {
+			c.plan.Warnings = append(c.plan.Warnings, fmt.Sprintf("%s has a snapshot policy, and %s; %s", w.Label(), why, join(ways)))
+		}
+	}
 }
 
 // OfferKeepSnapshots says why snapshots of a container are refused, and what helps; "" where they are not. A policy for

@@ -1,6 +1,8 @@
 package plan_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -8,6 +10,7 @@ import (
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/reconcile/plan"
 	"github.com/felhom/tend/spec"
+	"github.com/felhom/tend/spec/setting"
 )
 
 // TestKeepSnapshots turns mounts into raw lines and back.
@@ -131,6 +134,13 @@ func TestOfferKeepSnapshots(t *testing.T) {
 	why, ways := plan.OfferKeepSnapshots(s.Containers[0].Settings)
 	if why != "Proxmox takes no snapshot of a container with a directory or device of the node as a mount point: /a, /d" || len(ways) != 2 {
 		t.Errorf("got %q, %q", why, ways)
+	}
+	s.Containers[0].Snapshots = setting.Record{"schedule": "daily"}
+	p := plan.Compute(s, observe(t, true, proxmox.Config{Current: webValues()}), plan.Policy{})
+	if !slices.ContainsFunc(p.Warnings, func(text string) bool {
+		return strings.HasPrefix(text, "101 web has a snapshot policy, and Proxmox takes no snapshot") && strings.Contains(text, "write keepSnapshots: true for mount /a")
+	}) {
+		t.Errorf("nobody is told: %q", p.Warnings)
 	}
 	if why, ways := plan.OfferKeepSnapshots(nil); why != "" || ways != nil {
 		t.Errorf("of nothing: %q, %q", why, ways)
