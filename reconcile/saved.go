@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"testing/fstest"
@@ -43,6 +44,8 @@ type Saved struct {
 	Absent []proxmox.VMID              `json:"absent"`
 	// Spec is the spec with all layers merged, as a file of a spec could say it.
 	Spec json.RawMessage `json:"spec"`
+	// Files are those that the spec names, by their paths.
+	Files map[string][]byte `json:"files,omitempty"`
 }
 
 // A SavedGuest is a container at the time of a plan.
@@ -96,6 +99,7 @@ func (run *Run) Save(revision string) (*Saved, error) {
 		}
 	}
 	var err error
+	s.Files = filesOf(run.want)
 	if s.Spec, err = encodeState(run.want); err != nil {
 		return nil, fmt.Errorf("save plan: %w", err)
 	}
@@ -124,6 +128,9 @@ func ParseSaved(data []byte) (*Saved, error) {
 // State is the spec that the plan was made from.
 func (s *Saved) State() (*spec.State, error) {
 	fsys := fstest.MapFS{"spec.yaml": &fstest.MapFile{Data: s.Spec}}
+	for name, data := range s.Files {
+		fsys[name] = &fstest.MapFile{Data: data}
+	}
 	return load.Load(fsys, load.Options{Prefix: "saved plan: ", MaxFile: int64(len(s.Spec))})
 }
 
@@ -221,6 +228,15 @@ func difference(was, is []string) error {
 	return errors.Join(errs...)
 }
 
+// filesOf are the files that a spec names, by their paths from its folder.
+func filesOf(s *spec.State) map[string][]byte {
+	out := map[string][]byte{}
+	for _, x := range s.Snippets {
+		out[path.Clean(x.File)] = x.Content
+	}
+	return out
+}
+
 // encodeState writes a spec as a file of a spec could say it.
 func encodeState(s *spec.State) ([]byte, error) {
 	doc, containers := setting.Record{}, setting.Members{}
@@ -237,6 +253,7 @@ func encodeState(s *spec.State) ([]byte, error) {
 		spec.ClusterTimeZone.Set(doc, s.Cluster.TimeZone)
 	}
 	templates, jobs, policies := setting.Members{}, setting.Members{}, setting.Members{}
+	mounts, snippets := setting.Members{}, setting.Members{}
 	for _, p := range s.Policies {
 		policies[p.Name] = p.Record()
 	}
@@ -249,8 +266,20 @@ func encodeState(s *spec.State) ([]byte, error) {
 	for _, j := range s.Jobs {
 		jobs[j.Name] = j.Record()
 	}
+	for _, m := range s.HostMounts {
+		mounts[m.Name] = m.Record()
+	}
+	for _, x := range s.Snippets {
+		snippets[x.Name] = x.Record()
+	}
 	if len(templates) > 0 {
 		spec.Templates.Set(doc, templates)
+	}
+	if s.ManagesHostMounts {
+		spec.HostMounts.Set(doc, mounts)
+	}
+	if len(snippets) > 0 {
+		spec.Snippets.Set(doc, snippets)
 	}
 	if s.ManagesJobs {
 		spec.BackupJobs.Set(doc, jobs)

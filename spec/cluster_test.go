@@ -34,7 +34,16 @@ func TestRecords(t *testing.T) {
 			t.Error(d)
 		}
 	}
-	for _, x := range s.Containers {
+	mounts, err := load.Path("../testdata/spec/good/host-mounts.yaml", load.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range mounts.HostMounts {
+		if d := cmp.Diff(x, spec.NewHostMount(x.Name, again(spec.HostMountFields, x.Record()), x.Place)); d != "" {
+			t.Error(d)
+		}
+	}
+	for _, x := range append(s.Containers, mounts.Containers...) {
 		if d := cmp.Diff(x, spec.NewContainer(x.Name, again(spec.ContainerFields, x.Record()), x.Place)); d != "" {
 			t.Error(d)
 		}

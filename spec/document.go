@@ -205,7 +205,9 @@ var Document = setting.Object{
 	Groups: map[string]setting.Group{
 		"cluster": {Doc: "The cluster that the spec is for.", Example: "{name: home, nodes: [pve1]}"},
 	},
-	Rows: []setting.Row{ClusterName, Owner, Nodes, ClusterTimeZone, Defaults, Profiles, Templates, Containers, SnapshotPolicies, BackupJobs},
+	Rows: []setting.Row{
+		ClusterName, Owner, Nodes, ClusterTimeZone, Defaults, Profiles, Templates, HostMounts, Snippets, Containers, SnapshotPolicies, BackupJobs,
+	},
 }
 
 // nameExpr is what a host name may be, without dots.

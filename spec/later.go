@@ -19,12 +19,8 @@ type LaterField struct{ Path, Value string }
 
 // LaterInDocument and LaterInContainer are all there are, of a document and of a container or layer.
 var (
-	LaterInDocument = []LaterField{
-		{Path: "hostMounts"},
-	}
+	LaterInDocument  = []LaterField{}
 	LaterInContainer = []LaterField{
-		{Path: "mounts.*.hostMount"},
-		{Path: "mounts.*.path"},
 		{Path: "init.password.age"},
 	}
 )

@@ -22,8 +22,12 @@ type State struct {
 	Templates  []*Template       // by name
 	Jobs       []*BackupJob      // by name
 	Policies   []*SnapshotPolicy // by name
+	HostMounts []*HostMount      // by name
+	Snippets   []*Snippet        // by name
 	// ManagesJobs says that backup jobs are written about, if only that there shall be none.
 	ManagesJobs bool
+	// ManagesHostMounts says the same of host mounts.
+	ManagesHostMounts bool
 }
 
 // Template returns the template with a name, or nil.

@@ -77,7 +77,7 @@ func TestNewState(t *testing.T) {
 func TestTakeLater(t *testing.T) {
 	in := map[string]any{
 		"cores": 1, "init": map[string]any{"sshKeys": "a", "password": map[string]any{"age": "b"}},
-		"mounts":    map[string]any{"/a": map[string]any{"hostMount": "usb", "readOnly": true}, "/b": nil},
+		"mounts":    map[string]any{"/a": map[string]any{"readOnly": true}, "/b": nil},
 		"lifecycle": map[string]any{"recreate": "forbid"},
 	}
 	var got []string
@@ -87,7 +87,7 @@ func TestTakeLater(t *testing.T) {
 		}
 		got = append(got, at.String())
 	})
-	if diff := cmp.Diff([]string{"containers.web.mounts./a.hostMount", "containers.web.init.password.age"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"containers.web.init.password.age"}, got); diff != "" {
 		t.Errorf("reported (-want +got):\n%s", diff)
 	}
 	want := map[string]any{
@@ -103,9 +103,9 @@ func TestTakeLater(t *testing.T) {
 
 func TestIsLater(t *testing.T) {
 	for path, want := range map[string]bool{
-		"hostMounts": true, "hostMounts.usb": true, "templates": false, "cluster.name": false, "containers": false,
-		"containers.web.snapshots": false, "snapshotPolicies": false, "containers.web.init": false, "containers.web.init.password.age": true,
-		"defaults.mounts./a.hostMount": true, "profiles.x.mounts./a.path": true, "containers.web.lifecycle.recreate": false,
+		"hostMounts": false, "snapshotPolicies": false, "templates": false, "cluster.name": false, "containers": false,
+		"containers.web.snapshots": false, "containers.web.init": false, "containers.web.init.password.age": true,
+		"defaults.init.password.age": true, "profiles.x.mounts./a.path": false, "containers.web.lifecycle.recreate": false,
 	} {
 		if got := spec.IsLater(strings.Split(path, ".")); got != want {
 			t.Errorf("%s: %t", path, got)

@@ -24,6 +24,8 @@ func Validate(s *State) []Fault {
 	}
 	v.dependencies()
 	v.templates()
+	v.hostMounts()
+	v.snippets()
 	v.jobs()
 	v.policies()
 	return v.faults

@@ -26,6 +26,7 @@ func (v *validation) volumes(c *Container) {
 	for _, id := range slices.Sorted(maps.Keys(mounts)) {
 		at := pathOf(c, setting.Mounts).Join(id)
 		v.mount(c, at, mounts[id])
+		v.keepSnapshots(c, at, id, mounts)
 		volume, named := setting.Volume.Get(mounts[id])
 		if other, twice := mounted[volume]; named && twice {
 			v.fault(at.Join(setting.Volume.Path), []setting.Path{other}, "%s is mounted twice: write it for one path", volume)
@@ -62,10 +63,10 @@ func (v *validation) mount(c *Container, at setting.Path, r setting.Record) {
 	switch {
 	case removed:
 	case removal && !hasSource(r):
-		v.fault(at.Join(setting.OnRemove.Path), sources, "stands beside %s and no source: leave it alone to remove the mount, or write the source (storage, volume or hostPath) to keep it",
+		v.fault(at.Join(setting.OnRemove.Path), sources, "stands beside %s and no source: leave it alone to remove the mount, or write the source (storage, volume, hostPath or hostMount) to keep it",
 			strings.Join(others(r), ", "))
 	case !hasSource(r):
-		v.fault(at, sources, "has no source: write storage and size for a new volume, or volume, or hostPath")
+		v.fault(at, sources, "has no source: write storage and size for a new volume, or volume, or hostPath, or hostMount")
 	case !sized && onStorage(r):
 		v.fault(at.Join(setting.Size.Path), sources, "is missing: write the size of the volume, as in size: 8GiB")
 	}
@@ -88,29 +89,39 @@ func others(r setting.Record) []string {
 func hasSource(r setting.Record) bool {
 	_, storage := setting.Storage.Get(r)
 	_, volume := setting.Volume.Get(r)
-	_, host := setting.HostPath.Get(r)
-	return storage || volume || host
+	return storage || volume || onHost(r)
+}
+
+// onHost reports whether a mount is a path of the node.
+func onHost(r setting.Record) bool {
+	_, path := setting.HostPath.Get(r)
+	_, mount := setting.HostMount.Get(r)
+	return path || mount
 }
 
 // onStorage reports whether a mount is a volume that Proxmox makes.
 func onStorage(r setting.Record) bool {
 	_, storage := setting.Storage.Get(r)
 	_, volume := setting.Volume.Get(r)
-	_, host := setting.HostPath.Get(r)
-	return storage && !volume && !host
+	return storage && !volume && !onHost(r)
 }
 
 // source checks that a volume comes from one place only.
 func (v *validation) source(at setting.Path, r setting.Record) {
 	volume, isVolume := setting.Volume.Get(r)
-	_, isHost := setting.HostPath.Get(r)
+	_, isPath := setting.HostPath.Get(r)
+	_, isMount := setting.HostMount.Get(r)
 	storage, hasStorage := setting.Storage.Get(r)
 	_, hasSize := setting.Size.Get(r)
-	with := below(at, setting.Volume, setting.HostPath, setting.Storage)
+	with := below(at, setting.Volume, setting.HostPath, setting.HostMount, setting.Storage)
 	switch {
-	case isHost && (isVolume || hasStorage):
+	case isPath && isMount:
+		v.fault(at.Join(setting.HostPath.Path), with, "names a second source beside the host mount: keep one of hostPath and hostMount")
+	case isPath && (isVolume || hasStorage):
 		v.fault(at.Join(setting.HostPath.Path), with, "names a second source beside the volume: keep one of hostPath, volume and storage")
-	case isHost && hasSize:
+	case isMount && (isVolume || hasStorage):
+		v.fault(at.Join(setting.HostMount.Path), with, "names a second source beside the volume: keep one of hostMount, volume and storage")
+	case (isPath || isMount) && hasSize:
 		v.fault(at.Join(setting.Size.Path), with, "means nothing for a path of the node: remove it")
 	case isVolume && hasStorage && !strings.HasPrefix(volume, storage+":"):
 		v.fault(at.Join(setting.Storage.Path), with, "is not the storage of the volume %s: remove one of them", volume)
@@ -123,3 +134,5 @@ func (v *validation) quota(c *Container, at setting.Path, r setting.Record) {
 		v.fault(at.Join(setting.Quota.Path), []setting.Path{pathOf(c, setting.Unprivileged)}, "is not supported by unprivileged containers: remove it")
 	}
 }
+
+func sortedIDs(m setting.Members) []string { return slices.Sorted(maps.Keys(m)) }

@@ -59,7 +59,15 @@ func Commands(r Request) []Command {
 		argv := []string{pctPath, "exec", r.Ref.ID.String(), "--keep-env=0", "--"}
 		return []Command{{Argv: append(argv, r.Argv...), Timeout: r.Timeout}}
 	case PutSnippet:
-		return []Command{{Argv: []string{pvesmPath, "path", r.Volume}, Timeout: readTime}}
+		return []Command{SnippetCommand(r.Volume)}
+	case ReadMounts:
+		return []Command{FileSystemsCommand(""), MountedCommand("", "")}
+	case ReadSnippets:
+		var out []Command
+		for _, v := range r.Volumes {
+			out = append(out, SnippetCommand(v))
+		}
+		return out
 	case ReadHealth:
 		argv := []string{smartctlPath, "--json", "--all", r.Disk}
 		if r.Sensors {
@@ -68,6 +76,11 @@ func Commands(r Request) []Command {
 		return []Command{{Argv: argv, Timeout: readTime}}
 	}
 	return nil
+}
+
+// SnippetCommand prints the path of a snippet.
+func SnippetCommand(volume string) Command {
+	return Command{Argv: []string{pvesmPath, "path", volume}, Timeout: readTime}
 }
 
 // KeysFile is where the SSH keys of a container that is to be made stand while pct create runs: it reads them from a

@@ -9,13 +9,10 @@ import (
 // Mount makes a file system of the node present at a place, or absent from it. Nothing is ever formatted, and a mount
 // that is not tend's own is left alone.
 type Mount struct {
-	Node    string
-	Name    string   // of the host mount in the spec
-	Source  string   // "UUID=…", "LABEL=…", or a link below /dev/disk/by-id
-	Where   string   // absolute path of the mount point
-	Type    string   // of the file system; empty: what is found
-	Options []string // of the mount, besides nofail and the time limits that it always gets
-	Absent  bool     // take it away
+	Node   string
+	Owner  string // tag of the spec that it is from
+	Mount  proxmox.HostMount
+	Absent bool // take it away
 }
 
 // PutSnippet puts a hook script in place, executable, in the snippets of a storage.
@@ -27,7 +24,7 @@ type PutSnippet struct {
 }
 
 // MaxSnippet is the size in bytes that a snippet may have.
-const MaxSnippet = 512 << 10
+const MaxSnippet = proxmox.MaxSnippet
 
 // ReadHealth reads the health of a disk, or all sensors. It changes nothing.
 type ReadHealth struct {
@@ -64,7 +61,7 @@ func (r Mount) String() string {
 	if r.Absent {
 		verb = "unmount"
 	}
-	return fmt.Sprintf("%s %s at %s on %s", verb, r.Name, r.Where, r.Node)
+	return fmt.Sprintf("%s %s at %s on %s", verb, r.Mount.Name, r.Mount.Path, r.Node)
 }
 
 // String is "put snippet local:snippets/hook.sh on pve1".

@@ -17,7 +17,7 @@ const Version = 1
 const MaxSize = 1 << 20
 
 // A Request is one thing that is to be done as root. The set is closed: [Create], [SetConfig], [SetRaw], [Mount],
-// [Unlock], [PutSnippet], [ReadHealth] and [Exec].
+// [Unlock], [PutSnippet], [ReadHealth], [ReadMounts], [ReadSnippets] and [Exec].
 type Request interface {
 	// Row is the exception that the request belongs to.
 	Row() Row
@@ -37,7 +37,7 @@ type Result struct {
 	Task    proxmox.UPID `json:"task,omitzero"`     // the task that Proxmox ran, where it did
 	Changed bool         `json:"changed,omitempty"` // false where nothing was to be done
 	Exit    int          `json:"exit,omitempty"`    // of [Exec]: the exit status of the command
-	Output  []byte       `json:"output,omitempty"`  // what [Exec] and [ReadHealth] printed, cut off at [MaxOutput]
+	Output  []byte       `json:"output,omitempty"`  // what [Exec] and [ReadHealth] printed, and what was read, cut off at [MaxOutput]
 	Errors  []byte       `json:"errors,omitempty"`  // what [Exec] printed as errors, cut off likewise
 	Notes   []string     `json:"notes,omitempty"`   // warnings of Proxmox that a person should see
 }
@@ -47,14 +47,16 @@ const MaxOutput = 1 << 20
 
 // kinds makes an empty request of each kind, to be decoded into.
 var kinds = map[string]func() Request{
-	Create{}.kind():     func() Request { return new(Create) },
-	SetConfig{}.kind():  func() Request { return new(SetConfig) },
-	SetRaw{}.kind():     func() Request { return new(SetRaw) },
-	Mount{}.kind():      func() Request { return new(Mount) },
-	Unlock{}.kind():     func() Request { return new(Unlock) },
-	PutSnippet{}.kind(): func() Request { return new(PutSnippet) },
-	ReadHealth{}.kind(): func() Request { return new(ReadHealth) },
-	Exec{}.kind():       func() Request { return new(Exec) },
+	Create{}.kind():       func() Request { return new(Create) },
+	SetConfig{}.kind():    func() Request { return new(SetConfig) },
+	SetRaw{}.kind():       func() Request { return new(SetRaw) },
+	Mount{}.kind():        func() Request { return new(Mount) },
+	Unlock{}.kind():       func() Request { return new(Unlock) },
+	PutSnippet{}.kind():   func() Request { return new(PutSnippet) },
+	ReadHealth{}.kind():   func() Request { return new(ReadHealth) },
+	ReadMounts{}.kind():   func() Request { return new(ReadMounts) },
+	ReadSnippets{}.kind(): func() Request { return new(ReadSnippets) },
+	Exec{}.kind():         func() Request { return new(Exec) },
 }
 
 type envelope struct {
@@ -116,6 +118,10 @@ func value(r Request) Request {
 	case *PutSnippet:
 		return *r
 	case *ReadHealth:
+		return *r
+	case *ReadMounts:
+		return *r
+	case *ReadSnippets:
 		return *r
 	case *Exec:
 		return *r

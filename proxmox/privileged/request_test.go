@@ -59,7 +59,9 @@ func samples() []privileged.Request {
 		snippet("local:snippets/hook.sh", "#!/bin/sh\n"),
 		privileged.ReadHealth{Node: "pve1", Disk: "/dev/sda"},
 		privileged.ReadHealth{Node: "pve1", Sensors: true},
-		privileged.Mount{Node: "pve1", Name: "usb", Source: "UUID=ab-cd", Where: "/mnt/usb", Type: "ext4", Options: []string{"noatime"}},
+		privileged.Mount{Node: "pve1", Owner: "tend", Mount: proxmox.HostMount{Name: "usb", Device: "UUID=ab-cd", Path: "/mnt/usb", Filesystem: "ext4", Options: []string{"noatime"}}},
+		privileged.ReadMounts{Node: "pve1", Devices: []string{"/dev/disk/by-id/usb-x"}},
+		privileged.ReadSnippets{Node: "pve1", Volumes: []string{"local:snippets/hook.sh"}},
 	}
 }
 
@@ -125,9 +127,12 @@ func TestValidate(t *testing.T) {
 		{"a disk that is a file", privileged.ReadHealth{Node: "pve1", Disk: "/etc/shadow"}, "not the path of a disk"},
 		{"a disk up", privileged.ReadHealth{Node: "pve1", Disk: "/dev/../etc/shadow"}, "not the path of a disk"},
 		{"a disk and sensors", privileged.ReadHealth{Node: "pve1", Disk: "/dev/sda", Sensors: true}, "not about both"},
-		{"a mount over the system", privileged.Mount{Node: "pve1", Name: "x", Source: "UUID=1", Where: "/etc"}, "needs"},
-		{"a mount by device", privileged.Mount{Node: "pve1", Name: "x", Source: "/dev/sdb1", Where: "/mnt/x"}, "names no file system"},
-		{"an option with a comma", privileged.Mount{Node: "pve1", Name: "x", Source: "UUID=1", Where: "/mnt/x", Options: []string{"ro,suid"}}, "not an option"},
+		{"a mount over the system", privileged.Mount{Node: "pve1", Owner: "tend", Mount: proxmox.HostMount{Name: "x", Device: "UUID=1", Path: "/etc"}}, "the node's own"},
+		{"a mount by device", privileged.Mount{Node: "pve1", Owner: "tend", Mount: proxmox.HostMount{Name: "x", Device: "/dev/sdb1", Path: "/mnt/x"}}, "another disk may have"},
+		{"a mount of nobody", privileged.Mount{Node: "pve1", Mount: proxmox.HostMount{Name: "x", Device: "UUID=1", Path: "/mnt/x"}}, "tag of an owner"},
+		{"a reading of any device", privileged.ReadMounts{Node: "pve1", Devices: []string{"/dev/mem"}}, "another disk may have"},
+		{"a reading of any file", privileged.ReadSnippets{Node: "pve1", Volumes: []string{"local:snippets/../../etc/shadow"}}, "not a snippet"},
+		{"an option with a comma", privileged.Mount{Node: "pve1", Owner: "tend", Mount: proxmox.HostMount{Name: "x", Device: "UUID=1", Path: "/mnt/x", Options: []string{"ro,suid"}}}, "not an option"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -26,7 +26,7 @@ func Runbook(r Request) []string {
 	case PutSnippet:
 		note("put the script (SHA-256 %s) at the path that this prints, and make it executable (chmod 755):", r.SHA256)
 	case Mount:
-		note("%v: %s", r, r.Source)
+		out = append(out, mountRunbook(r)...)
 	case Unlock:
 		note("only if no task works on the container: its lock %s would be taken from under it", r.Lock)
 	}

@@ -76,8 +76,8 @@ func checkRootSetting(key, value string) error {
 		_, err := pairs(value, "", features...)
 		return err
 	case "hookscript":
-		if m := snippetForm.FindStringSubmatch(value); m == nil || m[1] == "." || m[1] == ".." {
-			return fmt.Errorf("%.80q is not a snippet on a storage, as in local:snippets/hook.sh", value)
+		if err := proxmox.CheckSnippet(value); err != nil {
+			return fmt.Errorf("%.80q %w", value, err)
 		}
 		return nil
 	case "dev":

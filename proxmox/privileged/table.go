@@ -10,6 +10,7 @@ const (
 	systemctl    = "/usr/bin/systemctl" // systemd
 	findmnt      = "/usr/bin/findmnt"   // util-linux
 	blkid        = "/usr/sbin/blkid"    // util-linux
+	chattr       = "/usr/bin/chattr"    // e2fsprogs
 )
 
 // The calls that refuse.
@@ -68,7 +69,7 @@ var table = []Exception{
 		Name: RowHostMounts, Title: "file systems of the node, by UUID, label or disk",
 		Why:      "Proxmox has no call that mounts a disk for containers; its storages make directories of their own in what they mount",
 		Refusals: []Refusal{{noCall, "", "pve-manager API2/Disks.pm has calls that format a disk, and none that mounts one as it is"}},
-		Runs:     []string{systemctl, findmnt, blkid},
+		Runs:     []string{systemctl, findmnt, blkid, chattr},
 		Writes:   []string{"/etc/systemd/system", "the mount point"},
 		Before:   "the file system is there, and what stands at the mount point is empty or the mount itself; to take it away: no container uses it",
 		After:    "the mount point shows this file system, of this source",

@@ -20,14 +20,11 @@ var (
 	digestForm  = regexp.MustCompile(`^[0-9a-f]{40}$`)
 	storageForm = `[A-Za-z][-\w.]*[A-Za-z0-9]` // pve-common JSONSchema.pm, parse_storage_id
 	storageName = regexp.MustCompile(`^` + storageForm + `$`)
-	snippetForm = regexp.MustCompile(`^` + storageForm + `:snippets/([\w.+@-]+)$`)
 	templateRef = regexp.MustCompile(`^` + storageForm + `:vztmpl/[\w.+@:~-]+$`)
 	poolName    = regexp.MustCompile(`^[\w.-]+(?:/[\w.-]+)*$`)
 	lockName    = regexp.MustCompile(`^[a-z]+(?:-[a-z]+)*$`)
 	diskPath    = regexp.MustCompile(`^/dev/[a-zA-Z0-9]+(?:/[a-zA-Z0-9]+)*$`) // pve-storage API2/Disks.pm, smart
-	mountName   = regexp.MustCompile(`^[A-Za-z0-9][-\w.]{0,63}$`)
-	mountSource = regexp.MustCompile(`^(?:(?:UUID|LABEL|PARTUUID|PARTLABEL)=[\w.:+-]{1,128}|/dev/disk/by-(?:id|uuid|label|partuuid)/[\w.:+@-]{1,255})$`)
-	mountWord   = regexp.MustCompile(`^[a-z0-9_][\w.:=/-]{0,127}$`)
+	ownerName   = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_+.-]{0,127}$`)
 )
 
 // maxArg is how long a word of a command may be, in bytes: below what Linux takes (MAX_ARG_STRLEN, 128 KiB).
@@ -141,35 +138,14 @@ func (r Exec) Validate() error {
 	return f.join()
 }
 
-// Validate says what is wrong with the request: the source is named by what stays the same when disks are plugged in
-// another way, and the mount point is no directory that the node itself needs.
-func (r Mount) Validate() error {
-	var f faults
-	f.add(nodeName.MatchString(r.Node), "%.80q is not the name of a node", r.Node)
-	f.add(mountName.MatchString(r.Name), "%.80q is not the name of a host mount", r.Name)
-	f.add(mountSource.MatchString(r.Source), "%.80q names no file system: write UUID=…, LABEL=… or a path below /dev/disk/by-id", r.Source)
-	f.err("mount point", checkPath(r.Where))
-	f.add(mayMountAt(r.Where), "%.80q is a directory that the node needs: mount below /mnt, /media or /srv", r.Where)
-	f.add(r.Type == "" || mountWord.MatchString(r.Type), "%.80q is not a type of file systems", r.Type)
-	for _, o := range r.Options {
-		f.add(mountWord.MatchString(o), "%.80q is not an option of a mount", o)
-	}
-	return f.join()
-}
-
-// mayMountAt keeps mounts below the places that are meant for them (Filesystem Hierarchy Standard 3.0, 3.11, 3.12
-// and 3.17).
-func mayMountAt(where string) bool {
-	return slices.ContainsFunc([]string{"/mnt/", "/media/", "/srv/"}, func(top string) bool { return strings.HasPrefix(where, top) })
-}
-
 // Validate says what is wrong with the request: the volume must be a snippet of plain name, and the content that of
 // the checksum.
 func (r PutSnippet) Validate() error {
 	var f faults
 	f.add(nodeName.MatchString(r.Node), "%.80q is not the name of a node", r.Node)
-	m := snippetForm.FindStringSubmatch(r.Volume)
-	f.add(m != nil && m[1] != "." && m[1] != "..", "%.80q is not a snippet on a storage, as in local:snippets/hook.sh", r.Volume)
+	if err := proxmox.CheckSnippet(r.Volume); err != nil {
+		f.add(false, "%.80q %w", r.Volume, err)
+	}
 	f.add(len(r.Content) > 0 && len(r.Content) <= MaxSnippet, "the content has %d bytes, and may have from 1 to %d", len(r.Content), MaxSnippet)
 	sum := sha256.Sum256(r.Content)
 	f.add(hex.EncodeToString(sum[:]) == r.SHA256, "the content has the checksum %x and not %.80q, which the plan was made with", sum, r.SHA256)

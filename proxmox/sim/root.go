@@ -58,6 +58,8 @@ func (r *Root) Run(ctx context.Context, argv []string, stdin []byte) (stdout, st
 	}
 	tools := map[string]func(context.Context, []string, []byte) (shellReply, error){
 		"/usr/sbin/pct": r.pct, "/usr/bin/pvesh": r.pvesh, "/usr/sbin/pvesm": r.pvesm,
+		"/usr/bin/systemctl": ofMounts(r.systemd), "/usr/bin/findmnt": ofMounts(r.findmnt), "/usr/sbin/blkid": ofMounts(r.blkid),
+		"/usr/bin/chattr": ofMounts(func([]string) shellReply { return shellReply{} }),
 	}
 	if len(argv) < 2 || tools[argv[0]] == nil {
 		return nil, nil, 0, unknownCommand(argv)

@@ -60,6 +60,9 @@ func (r *Root) read(name string) ([]byte, fs.FileMode, error) {
 		}
 		return []byte(g.raw), confMode, nil
 	}
+	if text, ok := r.process(name); ok {
+		return text, 0o444, nil
+	}
 	n := r.sim.st.Nodes[r.node]
 	if n == nil || n.Files[name] == nil {
 		return nil, 0, fmt.Errorf("%s: %w", name, fs.ErrNotExist)

@@ -68,6 +68,8 @@ type Node struct {
 	Directories []string           `yaml:"directories,omitempty"` // roots of what may be bind mounted, besides the usual ones
 	Missing     []string           `yaml:"missing,omitempty"`     // what its kernel cannot: tc-police
 	Files       map[string]*File   `yaml:"files,omitempty"`       // what root wrote, by path
+	Made        []string           `yaml:"made,omitempty"`        // directories that root made
+	Disks       []*Disk            `yaml:"disks,omitempty"`       // what may be mounted for containers
 }
 
 // A Bridge is a network bridge of a node.

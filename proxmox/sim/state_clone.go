@@ -13,6 +13,10 @@ func (st *State) clone() *State {
 		n.Bridges = cloneMap(n.Bridges, func(*Bridge) {})
 		n.Devices, n.Directories, n.Missing = slices.Clone(n.Devices), slices.Clone(n.Directories), slices.Clone(n.Missing)
 		n.Files = cloneMap(n.Files, func(*File) {})
+		n.Made, n.Disks = slices.Clone(n.Made), slices.Clone(n.Disks)
+		for i, d := range n.Disks {
+			n.Disks[i] = new(*d)
+		}
 	})
 	out.Storages = cloneMap(st.Storages, func(s *Storage) {
 		s.Content, s.Nodes = slices.Clone(s.Content), slices.Clone(s.Nodes)

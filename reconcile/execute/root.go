@@ -21,6 +21,11 @@ type RootLane interface {
 	SetConfig(ctx context.Context, r proxmox.Ref, u proxmox.Update) error
 	// SetRaw puts lines for LXC itself in the place of those that the configuration has, if it has the digest still.
 	SetRaw(ctx context.Context, r proxmox.Ref, lines []proxmox.RawLine, digest string) error
+	// Mount makes a host mount of an owner present on a node, or absent from it. What nobody may touch, since it is in use
+	// or somebody else's, is left alone, with an error.
+	Mount(ctx context.Context, node, owner string, m proxmox.HostMount, absent bool) error
+	// PutSnippet puts a hook script in place, executable.
+	PutSnippet(ctx context.Context, node, volume string, content []byte) error
 }
 
 // asRoot is the call of an operation in the root lane.
@@ -40,6 +45,20 @@ func (l *lane) asRoot(ctx context.Context, op plan.Op) (call, error) {
 	case plan.SetRaw:
 		digest, err := l.digest(ctx)
 		return untracked(func(ctx context.Context) error { return root.SetRaw(ctx, l.Ref, rawLines(op.Lines), digest) }), err
+	}
+	return l.asRootOnNode(root, op)
+}
+
+// asRootOnNode is the call of an operation that is about no container.
+func (l *lane) asRootOnNode(root RootLane, op plan.Op) (call, error) {
+	node := l.Ref.Node
+	switch op := op.(type) {
+	case plan.MountHost:
+		return untracked(func(ctx context.Context) error { return root.Mount(ctx, node, op.Owner, op.Mount, false) }), nil
+	case plan.UnmountHost:
+		return untracked(func(ctx context.Context) error { return root.Mount(ctx, node, op.Owner, op.Mount, true) }), nil
+	case plan.PutSnippet:
+		return untracked(func(ctx context.Context) error { return root.PutSnippet(ctx, node, op.Volume, op.Content) }), nil
 	}
 	return nil, fmt.Errorf("%T is no operation of the root lane", op)
 }

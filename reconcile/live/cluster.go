@@ -16,6 +16,9 @@ func (o *Observer) besides(ctx context.Context, want *spec.State, have *plan.Liv
 	if len(want.Templates) > 0 {
 		o.templates, have.Templates = nil, nil
 	}
+	if err := o.readNodes(ctx, want, have); err != nil {
+		return err
+	}
 	if want.ManagesPools() {
 		if err := o.readGuests(ctx, have); err != nil {
 			return err

@@ -31,6 +31,8 @@ type Observer struct {
 	// Shown says that plans are for a person: they are looked over as far as reading can, whatever they do. Else
 	// privileges are read only for plans that a refusal would leave half done, which spares a request.
 	Shown bool
+	// Root reads what only root on nodes can; nil: nobody acts as root.
+	Root RootReader
 
 	nodes     map[string]bool
 	tagStyle  setting.TagStyle
@@ -147,9 +149,9 @@ func (o *Observer) configs(ctx context.Context, want *spec.State, have *plan.Liv
 		if w == nil && !c.Owned(want.Cluster.Owner) {
 			continue
 		}
-		raw := false
-		if w != nil {
-			_, raw = setting.Raw.Get(w.Settings)
+		raw := o.actsOn(c.Ref.Node)
+		if w != nil && !raw {
+			_, raw = setting.Raw.Get(want.Settings(w))
 		}
 		g.Go(func() error {
 			err := o.config(ctx, c, raw)

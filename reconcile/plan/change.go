@@ -17,17 +17,17 @@ func (c *computation) change(w *spec.Container, have *Observed) {
 		Unprivileged: setting.Unprivileged.Or(have.Current.Record, false),
 		TagStyle:     c.have.TagStyle,
 	}
-	edits := diff(withImageNetwork(w, c.settings(w)), have, facts, c.ignored(w, have))
+	edits := diff(ofImage(w, withImageNetwork(w, c.settings(w)), have), have, facts, c.ignored(w, have))
 	if c.recreate(w, have, edits) {
 		return
 	}
 	edits = append(edits, c.freed(w, have)...)
-	edits = c.possible(w, c.withoutRenames(w, edits))
+	edits = c.together(w, edits, c.possible(w, c.withoutRenames(w, edits)))
 	c.unused(w, have, edits)
 	edits, mark, hold := c.finish(w, have, edits)
 	restart := c.mayRestart(w, have, facts, edits)
 	if facts.Running && !restart {
-		edits = c.without(w, edits)
+		edits = c.together(w, edits, c.without(w, edits))
 	}
 	lane := Lane{Ref: have.Ref, Name: w.Name, Action: Change, Base: have.Config, Changes: changesOf(slices.Concat(edits, mark))}
 	lane.Adopts = !c.ours(have)
@@ -36,11 +36,12 @@ func (c *computation) change(w *spec.Container, have *Observed) {
 		lane.Steps = append(lane.Steps, Step{Op: Shutdown{shutdownTimeout}, Effect: setting.Restart, Cause: "state: stopped"})
 	}
 	start := w.Power == spec.Running && !have.Running && !hold && !setting.Template.Or(have.Current.Record, false) &&
-		!c.powerless(w, have.Ref.ID, "start")
+		!c.powerless(w, have.Ref.ID, "start") && !c.lacking(w)
 	lane.Steps = append(lane.Steps, beforeStart(sorted(edits, have).steps(facts, restart, start), configStep(mark))...)
 	if ch, steps, differs := c.poolChange(w, have.Ref.ID); differs {
 		lane.Changes, lane.Steps = append(lane.Changes, ch), append(lane.Steps, steps...)
 	}
+	lane.Uses = c.needed(w)
 	if len(lane.Steps) == 0 {
 		if !slices.ContainsFunc(c.plan.Blocked, func(b Blocked) bool { return b.ID == w.ID }) {
 			c.plan.InSync++
@@ -123,6 +124,9 @@ func (c *computation) possible(w *spec.Container, edits []edit) []edit {
 			b.Reason, b.Ways = c.cannotHold(w.Node, e.value)
 		case e.kind == editTemplate:
 			b.Reason, b.Ways = noTemplate(have)
+		}
+		if b.Reason == "" {
+			b.Reason = c.missing(w, e)
 		}
 		if b.Reason == "" {
 			b.Reason, b.Ways = c.preflightEdit(w, e)

@@ -3,7 +3,6 @@ package plan
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -16,13 +15,17 @@ import (
 // total and deterministic, and does not depend on the order of its input.
 func Compute(want *spec.State, have *Live, pol Policy) *Plan {
 	c := &computation{want: want, have: have, policy: pol, plan: &Plan{Cluster: cmp.Or(want.Cluster.Name, have.Cluster), needs: newNeeds()}}
+	c.hostMounts()
 	c.templates()
+	c.snippets()
 	claimed := map[proxmox.VMID]bool{}
 	for _, w := range want.Containers {
 		claimed[w.ID] = true
 		c.container(w)
 	}
 	c.unclaimed(claimed)
+	c.unmounts()
+	c.offers()
 	c.preflight()
 	c.orderStarts()
 	c.jobs()
@@ -46,6 +49,8 @@ type computation struct {
 	plan   *Plan
 	// sources are the templates of the spec, by name and node.
 	sources map[string]map[string]source
+	mounts  map[string]mountState            // host mounts of the spec, by name
+	scripts map[string]map[string]mountState // snippets of the spec, by name and node
 }
 
 func (c *computation) block(b Blocked) { c.plan.Blocked = append(c.plan.Blocked, b) }
@@ -88,12 +93,10 @@ func (c *computation) refuseForeign(w *spec.Container, have *Observed, refuse fu
 	refuse("change", reason, "to take it over: write adopt: true, or apply with --adopt", "give the container another id")
 }
 
-// settings are the values that a container shall have: those written, its host name and the owner's tag.
+// settings are the values that a container shall have, in Proxmox's terms: those written, its host name and the owner's
+// tag.
 func (c *computation) settings(w *spec.Container) setting.Record {
-	r := maps.Clone(w.Settings)
-	if r == nil {
-		r = setting.Record{}
-	}
+	r := c.want.Settings(w)
 	if _, ok := setting.Hostname.Get(r); !ok {
 		setting.Hostname.Set(r, w.Name)
 	}

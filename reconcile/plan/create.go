@@ -25,7 +25,7 @@ func (c *computation) create(w *spec.Container, refuse func(string, string, ...s
 		return
 	}
 	from := c.resolve(w)
-	lane := Lane{Ref: proxmox.Ref{Node: w.Node, ID: w.ID}, Name: w.Name, Action: Create, Uses: from.after}
+	lane := Lane{Ref: proxmox.Ref{Node: w.Node, ID: w.ID}, Name: w.Name, Action: Create, Uses: slices.Concat(from.after, c.needed(w))}
 	switch {
 	case w.From.Clone.ID != 0:
 		lane.Steps = c.cloneSteps(w)
@@ -48,7 +48,7 @@ func (c *computation) create(w *spec.Container, refuse func(string, string, ...s
 			delete(values, setting.Env.PVE)
 			lane.Steps = append(lane.Steps, envStep(env, changes))
 		}
-		if lines, ok := setting.Raw.Get(w.Settings); ok && len(lines) > 0 {
+		if lines := setting.Raw.Or(c.settings(w), nil); len(lines) > 0 {
 			lane.Steps = append(lane.Steps, rawStep(lines, changes))
 		}
 		switch {
@@ -147,6 +147,7 @@ func (c *computation) cannotCreate(w *spec.Container) []hindrance {
 		}
 	}
 	note(c.cannotJoin(c.newPool(w)))
+	note(c.lacksOf(w), []string{"see why it is blocked", "take it out of the container"})
 	if w.From.Clone.ID != 0 {
 		note(c.cannotClone(w))
 		return out
@@ -247,7 +248,7 @@ func (c *computation) cannotPlace(w *spec.Container) (out []hindrance) {
 			"the spec does not say on which storage its root file system shall lie", []string{"write rootfs: {storage: …, size: …}"},
 		})
 	}
-	mounts := mountsOf(w.Settings)
+	mounts := mountsOf(c.settings(w))
 	for _, id := range slices.Sorted(maps.Keys(mounts)) {
 		removed, _ := setting.Removal(mounts[id])
 		_, onStorage := setting.Storage.Get(mounts[id])
@@ -259,7 +260,7 @@ func (c *computation) cannotPlace(w *spec.Container) (out []hindrance) {
 		}
 		if !removed && !onStorage && !isVolume && setting.HostPath.Or(mounts[id], "") == "" {
 			out = append(out, hindrance{
-				"the spec does not say what mount " + id + " shows", []string{"write storage and size for it, or volume, or hostPath"},
+				"the spec does not say what mount " + id + " shows", []string{"write storage and size for it, or volume, or hostPath, or hostMount"},
 			})
 		}
 	}

@@ -35,6 +35,12 @@ type Live struct {
 	PoolOf     map[proxmox.VMID]string      // in which pool guests are, where the spec says of any where it shall be
 	Jobs       map[string]proxmox.BackupJob // by id, where the spec is about backup jobs
 	JobsBroken error                        // why they could not be read
+
+	// HostMounts are what root on nodes has read, Snippets what is in place of those of the spec, by node and volume,
+	// and HostMountsBroken why either could not be read. Where nobody acts as root, nothing is known.
+	HostMounts       map[string]*proxmox.NodeMounts
+	Snippets         map[string]map[string]proxmox.SnippetStatus
+	HostMountsBroken map[string]error
 }
 
 // Observed is one container as it was found.

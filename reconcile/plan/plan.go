@@ -3,7 +3,7 @@
 // [Compute] is pure: it reads a spec and an observation and returns a [Plan]; it asks neither the node nor the
 // clock and never fails. What cannot or may not be done is part of the plan, as [Blocked], with the reason and
 // the ways out, so that one impossible change never hides the rest. A plan is made of lanes, one per
-// container, template or backup job, of steps in order; one step is one call of the Proxmox API. Carrying it out is package execute's.
+// container, template, host mount, snippet or backup job, of steps in order; one step is one call of the Proxmox API. Carrying it out is package execute's.
 package plan
 
 import (
@@ -17,7 +17,7 @@ import (
 // A Plan is what Compute found: what shall be done, what cannot be, and what is no one's.
 type Plan struct {
 	Cluster   string
-	Lanes     []Lane         // templates, then containers, destroys first and then by VMID, then backup jobs
+	Lanes     []Lane         // host mounts, templates, snippets, then containers, destroys first and then by VMID, then backup jobs
 	Blocked   []Blocked      // in the same order
 	Unclaimed []Unclaimed    // containers with the owner's tag that the spec does not declare
 	Unused    []UnusedVolume // volumes of declared containers that nothing mounts: kept until somebody says otherwise
@@ -70,7 +70,7 @@ type Lane struct {
 	Changes []setting.Change // what a person reads
 	Steps   []Step           // what is done
 	After   []proxmox.VMID   // containers whose lanes must have ended well before
-	Uses    []Subject        // templates whose lanes must have ended well before
+	Uses    []Subject        // templates, host mounts and snippets whose lanes must have ended well before
 	Frees   []string         // volumes that are destroyed, with their data
 	Adopts  bool             // it is taken over: it did not carry the owner's tag before
 	// Base is the configuration that the plan was made on, with its digest; zero for creates.
@@ -186,6 +186,13 @@ func (p *Plan) RootOperations() (n int) {
 		for _, c := range l.Changes {
 			if c.Access.Root {
 				n++
+			}
+		}
+		if l.Kind != ContainerKind {
+			for _, s := range l.Steps {
+				if s.Access.Root {
+					n++
+				}
 			}
 		}
 	}

@@ -12,18 +12,20 @@ import (
 // A Kind is what sort of thing a lane is about.
 type Kind int
 
-// The kinds. Templates are made present before the containers that are made from them, and backup jobs are
-// written last.
+// The kinds. Host mounts, templates and snippets are made present before the containers that need them, and backup
+// jobs are written last.
 const (
 	ContainerKind Kind = iota
 	TemplateKind
 	JobKind
+	HostMountKind
+	SnippetKind
 )
 
 // String is the word that plans show; that of a container is empty, since its VMID says it.
 func (k Kind) String() string { return kinds[k] }
 
-var kinds = [...]string{ContainerKind: "", TemplateKind: "template", JobKind: "backup job"}
+var kinds = [...]string{ContainerKind: "", TemplateKind: "template", JobKind: "backup job", HostMountKind: "host mount", SnippetKind: "snippet"}
 
 // MarshalText encodes the word of String.
 func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
@@ -38,13 +40,13 @@ func (k *Kind) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// A Subject is what a lane, or something that is blocked, is about: a container by its VMID, a template on a node,
-// or a backup job.
+// A Subject is what a lane, or something that is blocked, is about: a container by its VMID, a template, host mount
+// or snippet on a node, or a backup job.
 type Subject struct {
 	Kind Kind         `json:"kind,omitzero"`
 	ID   proxmox.VMID `json:"id,omitzero"`   // of a container
 	Name string       `json:"name,omitzero"` // of anything else
-	Node string       `json:"node,omitzero"` // of a template
+	Node string       `json:"node,omitzero"` // of a template, host mount or snippet
 }
 
 // String is "101", "template debian-13 on pve1" or "backup job weekly".
@@ -52,15 +54,15 @@ func (s Subject) String() string {
 	switch s.Kind {
 	case ContainerKind:
 		return s.ID.String()
-	case TemplateKind:
+	case TemplateKind, HostMountKind, SnippetKind:
 		return fmt.Sprintf("%s %s on %s", s.Kind, s.Name, s.Node)
 	}
 	return s.Kind.String() + " " + s.Name
 }
 
-// Compare orders subjects as plans show them: templates, containers by VMID, backup jobs.
+// Compare orders subjects as plans show them: host mounts, templates, snippets, containers by VMID, backup jobs.
 func (s Subject) Compare(t Subject) int {
-	rank := [...]int{ContainerKind: 1, TemplateKind: 0, JobKind: 2}
+	rank := [...]int{HostMountKind: 0, TemplateKind: 1, SnippetKind: 2, ContainerKind: 3, JobKind: 4}
 	return cmp.Or(
 		cmp.Compare(rank[s.Kind], rank[t.Kind]), cmp.Compare(s.ID, t.ID), strings.Compare(s.Name, t.Name), strings.Compare(s.Node, t.Node),
 	)
@@ -71,7 +73,7 @@ func subject(k Kind, ref proxmox.Ref, name string) Subject {
 		return Subject{ID: ref.ID}
 	}
 	s := Subject{Kind: k, Name: name}
-	if k == TemplateKind {
+	if k != JobKind {
 		s.Node = ref.Node
 	}
 	return s

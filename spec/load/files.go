@@ -18,6 +18,7 @@ type loader struct {
 	prefix  string
 	whole   spec.Place // of the folder or file
 	maxFile int64
+	fsys    fs.FS // of the files that a spec names; nil: there are none
 	docs    []document
 	faults  []spec.Fault
 	spoilt  map[spec.Place]bool // values that could not be read

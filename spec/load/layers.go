@@ -36,12 +36,10 @@ type assembly struct {
 	defaults   layer
 	profiles   map[string]layer
 	containers map[string]layer
-	templates  map[string]layer
-	jobs       map[string]layer
-	policies   map[string]layer
-	stacks     map[string][]layer // of each container, the strongest first
-	asked      map[string]bool    // what is written somewhere: containers:, …
-	partial    map[string]bool    // containers of which a layer is missing
+	others     map[string]map[string]layer // templates, host mounts, snippets, policies and backup jobs, by where they are written
+	stacks     map[string][]layer          // of each container, the strongest first
+	asked      map[string]bool             // what is written somewhere: containers:, …
+	partial    map[string]bool             // containers of which a layer is missing
 }
 
 // assemble makes the state. It is nil where nothing could be read.
@@ -49,7 +47,7 @@ func (l *loader) assemble() *spec.State {
 	a := &assembly{
 		loader: l, cluster: setting.Record{}, defaults: layer{record: setting.Record{}, at: setting.Path{spec.Defaults.Path}},
 		profiles: map[string]layer{}, containers: map[string]layer{}, stacks: map[string][]layer{}, partial: map[string]bool{},
-		templates: map[string]layer{}, jobs: map[string]layer{}, policies: map[string]layer{}, asked: map[string]bool{},
+		others: map[string]map[string]layer{}, asked: map[string]bool{},
 	}
 	l.built = a
 	for _, d := range l.docs {
@@ -64,21 +62,32 @@ func (l *loader) assemble() *spec.State {
 		containers = append(containers, a.container(name))
 	}
 	state := spec.NewState(spec.NewCluster(a.cluster), containers)
-	for _, name := range slices.Sorted(maps.Keys(a.templates)) {
-		y := a.templates[name]
-		state.Templates = append(state.Templates, spec.NewTemplate(name, y.record, y.trees[0].place))
-	}
-	for _, name := range slices.Sorted(maps.Keys(a.jobs)) {
-		y := a.jobs[name]
-		state.Jobs = append(state.Jobs, spec.NewBackupJob(name, y.record, y.trees[0].place))
-	}
-	for _, name := range slices.Sorted(maps.Keys(a.policies)) {
-		y := a.policies[name]
-		state.Policies = append(state.Policies, spec.NewSnapshotPolicy(name, y.record, state.Cluster, y.trees[0].place))
-	}
+	state.Templates = each(a.others[spec.Templates.Path], spec.NewTemplate)
+	state.HostMounts = each(a.others[spec.HostMounts.Path], spec.NewHostMount)
+	state.Snippets = each(a.others[spec.Snippets.Path], spec.NewSnippet)
+	state.Jobs = each(a.others[spec.BackupJobs.Path], spec.NewBackupJob)
+	state.ManagesHostMounts = a.asked[spec.HostMounts.Path]
+	state.Policies = each(a.others[spec.SnapshotPolicies.Path], func(name string, r setting.Record, at spec.Place) *spec.SnapshotPolicy {
+		return spec.NewSnapshotPolicy(name, r, state.Cluster, at)
+	})
 	state.ManagesJobs = a.asked[spec.BackupJobs.Path]
+	a.snippets(state.Snippets)
 	a.validate(state)
 	return state
+}
+
+// each makes what layers say, sorted by name.
+func each[T any](from map[string]layer, make func(string, setting.Record, spec.Place) *T) (out []*T) {
+	for _, name := range slices.Sorted(maps.Keys(from)) {
+		out = append(out, make(name, from[name].record, from[name].trees[0].place))
+	}
+	return out
+}
+
+// otherFields are the fields of what has one layer and is no container.
+var otherFields = map[string]setting.Object{
+	spec.Templates.Path: spec.TemplateFields, spec.HostMounts.Path: spec.HostMountFields, spec.Snippets.Path: spec.SnippetFields,
+	spec.SnapshotPolicies.Path: spec.PolicyFields, spec.BackupJobs.Path: spec.JobFields,
 }
 
 // document reads what a file says into the layers.
@@ -89,7 +98,9 @@ func (a *assembly) document(d document) {
 	}
 	spec.TakeLater(d.value, spec.LaterInDocument, nil, report)
 	rest := maps.Clone(d.value)
-	for _, row := range []setting.Row{spec.Defaults, spec.Profiles, spec.Templates, spec.Containers, spec.SnapshotPolicies, spec.BackupJobs} {
+	for _, row := range []setting.Row{
+		spec.Defaults, spec.Profiles, spec.Templates, spec.HostMounts, spec.Snippets, spec.Containers, spec.SnapshotPolicies, spec.BackupJobs,
+	} {
 		path := row.Info().Path
 		v, ok := rest[path]
 		if !ok {
@@ -108,12 +119,11 @@ func (a *assembly) document(d document) {
 			a.addMembers(d, row, m, a.profiles, spec.LayerFields)
 		case spec.Containers.Path:
 			a.addMembers(d, row, m, a.containers, spec.ContainerFields)
-		case spec.Templates.Path:
-			a.addMembers(d, row, m, a.templates, spec.TemplateFields)
-		case spec.SnapshotPolicies.Path:
-			a.addMembers(d, row, m, a.policies, spec.PolicyFields)
-		case spec.BackupJobs.Path:
-			a.addMembers(d, row, m, a.jobs, spec.JobFields)
+		default:
+			if a.others[path] == nil {
+				a.others[path] = map[string]layer{}
+			}
+			a.addMembers(d, row, m, a.others[path], otherFields[path])
 		}
 	}
 	r, _ := spec.Document.Decode(rest, nil, report)
@@ -138,7 +148,7 @@ func (a *assembly) decode(o setting.Object, e entry, v any, at setting.Path) lay
 	if v == nil {
 		v = map[string]any{}
 	}
-	if slices.Contains([]string{spec.Defaults.Path, spec.Profiles.Path, spec.Containers.Path}, at[0]) {
+	if _, other := otherFields[at[0]]; !other {
 		spec.TakeLater(v, spec.LaterInContainer, at, report)
 	}
 	y.record, _ = o.Decode(v, at, report)
@@ -322,10 +332,10 @@ func (a *assembly) placeOf(at setting.Path) (place spec.Place) {
 
 // own is the layer that something at a path of the spec is written in itself.
 func (a *assembly) own(at setting.Path) layer {
-	return map[string]map[string]layer{
-		spec.Containers.Path: a.containers, spec.Templates.Path: a.templates, spec.BackupJobs.Path: a.jobs,
-		spec.SnapshotPolicies.Path: a.policies,
-	}[at[0]][at[1]]
+	if at[0] == spec.Containers.Path {
+		return a.containers[at[1]]
+	}
+	return a.others[at[0]][at[1]]
 }
 
 // layersOf are the layers that something is made of, the strongest first.

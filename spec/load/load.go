@@ -55,6 +55,7 @@ func (f Faults) Unwrap() []error {
 // Load reads the spec of a folder. The error is a [Faults].
 func Load(fsys fs.FS, o Options) (*spec.State, error) {
 	l := newLoader(o)
+	l.fsys = fsys
 	files := l.find(fsys)
 	if len(files) == 0 && len(l.faults) == 0 {
 		l.faultAt(l.whole, nil, errors.New("no spec found: there is no *.yaml or *.yml file here"))
@@ -80,6 +81,12 @@ func Path(path string, o Options) (*spec.State, error) {
 		// os.DirFS follows links, and here the author named the file.
 		dir, name := filepath.Split(filepath.Clean(path))
 		l.prefix, l.whole = dir, spec.Place{File: path}
+		root, err := os.OpenRoot(cmp.Or(dir, "."))
+		if err != nil {
+			return nil, fmt.Errorf("read spec: %w", err)
+		}
+		defer root.Close()
+		l.fsys = root.FS()
 		if data, ok := l.read(os.DirFS(cmp.Or(dir, ".")), name); ok {
 			l.add(path, data)
 		}

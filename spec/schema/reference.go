@@ -32,7 +32,9 @@ A stopped container takes every change at once, but for those that need a new co
 			sections(&b, f)
 		}
 	}
-	for _, path := range []string{spec.Templates.Path, spec.SnapshotPolicies.Path, spec.BackupJobs.Path} {
+	for _, path := range []string{
+		spec.Templates.Path, spec.HostMounts.Path, spec.Snippets.Path, spec.SnapshotPolicies.Path, spec.BackupJobs.Path,
+	} {
 		sections(&b, root.Find(path))
 	}
 	return b.String()

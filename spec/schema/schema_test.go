@@ -123,7 +123,12 @@ func TestSchemaRejects(t *testing.T) {
 		"containers: {web: {id: 100, corse: 1}}",
 		"containers: {web: {id: 100, network: {eth0: {vlan: 5000}}}}",
 		"containers: {web: {id: 100, network: {eth0: {x: 1}}}}",
-		"containers: {web: {id: 100, mounts: {/a: {hostMount: usb}}}}",
+		"containers: {web: {id: 100, mounts: {/a: {hostMount: '-usb'}}}}",
+		"containers: {web: {id: 100, mounts: {/a: {hostPath: /a, keepSnapshots: 1}}}}",
+		"hostMounts: {usb: {node: pve1, device: UUID=1}}",
+		"hostMounts: {'-': {node: pve1, device: UUID=1, path: /mnt/a}}",
+		"snippets: {a: {file: a}}",
+		"snippets: {a: {storage: local, file: a, as: .hidden}}",
 		"containers: {web: {id: 100, state: up}}",
 		"containers: {web: {id: 100, console: {mode: x}}}",
 		"containers: {web: {id: 100, features: {nesting: 1}}}",
@@ -228,12 +233,11 @@ func document(f *schema.Field) string {
 			}
 			text = "debian-13: {" + text + "}"
 		case name == "backupJobs":
-			for _, need := range []string{`schedule: daily`, `storage: local`} {
-				if !strings.HasPrefix(need, f.Name+":") {
-					text += ", " + need
-				}
-			}
-			text = "weekly: {" + text + "}"
+			text = "weekly: {" + with(f, text, "schedule: daily", "storage: local") + "}"
+		case name == "hostMounts":
+			text = "usb: {" + with(f, text, "node: pve1", "device: UUID=1", "path: /mnt/usb") + "}"
+		case name == "snippets":
+			text = "hook: {" + with(f, text, "storage: local", "file: hook.sh") + "}"
 		case name == "snapshotPolicies":
 			if f.Name != "schedule" {
 				text += ", schedule: daily"
@@ -259,6 +263,16 @@ func document(f *schema.Field) string {
 	return text + "\n"
 }
 
+// with adds what a field needs beside it.
+func with(f *schema.Field, text string, needs ...string) string {
+	for _, need := range needs {
+		if !strings.HasPrefix(need, f.Name+":") {
+			text += ", " + need
+		}
+	}
+	return text
+}
+
 // allowed reports faults that follow from a field standing alone: a mount without a source, a gateway
 // without an address, an unknown profile.
 func allowed(err error) bool {
@@ -268,6 +282,7 @@ func allowed(err error) bool {
 			"has no source", "stands without an address", "there is no profile", "size: is missing", "storage: is missing", "means nothing", "clone.id: is missing", "there is no container", "backupTo: is missing",
 			"there is no snapshot policy", "schedule: is missing", "keep: keeps nothing", "means nothing without a command",
 			"goes with url alone", "does not go without a bridge", "checksum: is missing", "select: is missing", "goes with all", "all: selects nothing",
+			"there is no host mount", "write hostMount, or the whole path", "there is no file",
 		} {
 			ok = ok || strings.Contains(line, part)
 		}
@@ -412,8 +427,6 @@ func TestExplainErrors(t *testing.T) {
 		"containers.network.vlna": "there is no field containers.network.vlna: did you mean containers.network.vlan?",
 		"memroy":                  "there is no field memroy: did you mean memory?",
 		"init.password.age":       spec.ErrLater.Error(),
-		"mounts.hostMount":        spec.ErrLater.Error(),
-		"hostMounts":              spec.ErrLater.Error(),
 	} {
 		text, err := schema.Explain(path, 80)
 		if err == nil || !strings.Contains(err.Error(), want) || text != "" {
@@ -464,7 +477,7 @@ func TestNames(t *testing.T) {
 			t.Errorf("%s: found %q, want %q", path, got, want)
 		}
 	}
-	for _, path := range []string{"mounts./srv.hostMount", "containers.web.mounts./srv.path"} {
+	for _, path := range []string{"containers.web.init.password.age"} {
 		if _, err := schema.Explain(path, 80); !errors.Is(err, spec.ErrLater) {
 			t.Errorf("%s: the error is %v", path, err)
 		}
@@ -477,7 +490,8 @@ func TestRules(t *testing.T) {
 	for path, want := range map[string][2]string{
 		"memory": {"online", "token"}, "arch": {"restart", "token"}, "unprivileged": {"recreate", "token"},
 		"rootfs.size": {"online", "token"}, "mounts.size": {"online", "token"}, "mounts.quota": {"restart", "token"},
-		"mounts.replicate": {"restart", "token"}, "mounts.hostPath": {"restart", "root"}, "network.bridge": {"link flap", "token"},
+		"mounts.replicate": {"restart", "token"}, "mounts.hostPath": {"restart", "root"}, "mounts.hostMount": {"restart", "root"},
+		"mounts.path": {"restart", "root"}, "mounts.keepSnapshots": {"restart: raw lines are written while the container is stopped", "root"}, "network.bridge": {"link flap", "token"},
 		"network.ipv4": {"online", "token"}, "network.mtu": {"online; MTU in force from the next start", "token"},
 		"features.nesting": {"restart", "token"}, "features.fuse": {"restart", "root"}, "devices.gid": {"restart", "root"},
 		"hookScript": {"online", "root"},

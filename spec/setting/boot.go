@@ -44,8 +44,8 @@ var (
 	}
 	HookScript = Key[string]{
 		Path: "hookScript", PVE: "hookscript", Example: `"local:snippets/hook.sh"`,
-		Type: Pattern("volume of a snippet, as in local:snippets/hook.sh", `[^:\s]+:snippets/\S+`),
-		Doc:  "Script on the node that Proxmox runs before and after start and stop.",
+		Type: Pattern("name of a snippet of the spec, or a volume as local:snippets/hook.sh", `[^:\s]+:snippets/\S+|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?`),
+		Doc:  "Script on the node that Proxmox runs before and after start and stop: the name of a snippet of the spec, or a volume.",
 		MayEdit: func(_, _ *string, _ Facts) Access {
 			return Access{
 				Root: true, Reason: "hook scripts run as root on the node",

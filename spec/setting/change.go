@@ -15,6 +15,9 @@ type Line struct {
 
 // Label is what changes, in words: "cores", "mount /data".
 func (c Change) Label() string {
+	if c.Row.SpecPath() == Raw.Path {
+		return c.rawLabel()
+	}
 	if c.Identity != "" {
 		return c.Row.Info().Label + " " + c.Identity
 	}
@@ -58,6 +61,18 @@ func removed(r Record) Record {
 	return out
 }
 
+// rawLabel names the mounts, where raw lines change for nothing else.
+func (c Change) rawLabel() string {
+	old, _ := c.Old.([]string)
+	new, _ := c.New.([]string)
+	_, restOld, restNew := rawMountLines(old, new)
+	changed := slices.Sorted(maps.Keys(RawMountsChanged(old, new)))
+	if len(changed) == 0 || !slices.Equal(restOld, restNew) {
+		return c.Row.Info().Label
+	}
+	return Mounts.Label + " " + strings.Join(changed, " and ")
+}
+
 func (c Change) scalarLine() Line {
 	old, new := c.text(c.Old), c.text(c.New)
 	switch {
@@ -90,22 +105,22 @@ const longestNote = 60
 
 // rawLines shows each line for LXC that comes or goes.
 func (c Change) rawLines() []Line {
-	old, _ := c.Old.([]string)
-	new, _ := c.New.([]string)
-	var out []Line
+	before, _ := c.Old.([]string)
+	after, _ := c.New.([]string)
+	out, old, new := rawMountLines(before, after)
 	for _, line := range beyond(old, new) {
-		out = append(out, Line{"-", c.Label(), c.text([]string{line})})
+		out = append(out, Line{"-", c.Row.Info().Label, c.text([]string{line})})
 	}
 	for _, line := range beyond(new, old) {
 		text := c.text([]string{line})
-		if i := slices.Index(out, Line{"-", c.Label(), text}); i >= 0 {
-			out[i] = Line{"~", c.Label(), text + ", in what is not shown"}
+		if i := slices.Index(out, Line{"-", c.Row.Info().Label, text}); i >= 0 {
+			out[i] = Line{"~", c.Row.Info().Label, text + ", in what is not shown"}
 			continue
 		}
-		out = append(out, Line{"+", c.Label(), text})
+		out = append(out, Line{"+", c.Row.Info().Label, text})
 	}
 	if len(out) == 0 {
-		return []Line{{"~", c.Label(), "other order of " + c.text(old)}}
+		return []Line{{"~", c.Row.Info().Label, "other order of " + c.text(before)}}
 	}
 	return out
 }

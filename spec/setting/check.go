@@ -138,7 +138,8 @@ func checkPath(s string) error {
 	return checkPathParts(s)
 }
 
-func checkRelativePath(s string) error {
+// CheckRelativePath accepts paths that lead down from a directory: without . and .., and not absolute.
+func CheckRelativePath(s string) error {
 	if strings.HasPrefix(s, "/") {
 		return errors.New("is not a relative path: remove the leading /")
 	}

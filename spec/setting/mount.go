@@ -34,11 +34,11 @@ var (
 	}
 	HostMount = Key[string]{
 		Path: "hostMount", Type: Pattern("name of a host mount", `[A-Za-z0-9][-\w.]*`), Virtual: true,
-		Doc: "Name of a host mount of the spec, in place of hostPath.", Lane: "root", Example: "usb-media",
+		Doc: "Name of a host mount of the spec, in place of hostPath: the container is made and started after it is mounted.", Lane: "root", Example: "usb-media",
 	}
 	HostMountPath = Key[string]{
-		Path: "path", Type: Text("relative path", checkRelativePath), Virtual: true, Example: "films",
-		Doc: "Directory below the host mount.", Lane: "root",
+		Path: "path", Type: Text("relative path", CheckRelativePath), Virtual: true, Example: "films",
+		Doc: "Directory below the host mount. Absent: the host mount itself.", Lane: "root",
 	}
 	ReadOnly = Key[bool]{
 		Path: "readOnly", PVE: "ro", Type: Boolean(), Default: new(false), Absent: new(false), Doc: "Mount read-only.",
@@ -85,7 +85,7 @@ var (
 	OnRemove = Key[string]{
 		Path: "onRemove", Type: Enum("detach", "destroy"), Virtual: true, Example: "destroy",
 		Doc: "Alone, without any other field, it removes the mount: detach keeps the volume as unused, destroy destroys " +
-			"it with its data. Beside a source (storage, volume or hostPath) the mount stays, and nothing happens until " +
+			"it with its data. Beside a source (storage, volume, hostPath or hostMount) the mount stays, and nothing happens until " +
 			"the other fields are taken away.",
 	}
 	MountPath = Key[string]{
@@ -113,7 +113,7 @@ var mountObject = Object{
 	Summary: volumeText,
 	Rows: []Row{
 		Storage, Size, Volume, HostPath, HostMount, HostMountPath, ReadOnly, Backup, ACL, IDMap, KeepAttrs,
-		MountOptions, Quota, Replicate, Shared, OnRemove,
+		MountOptions, Quota, Replicate, Shared, KeepSnapshots, OnRemove,
 	},
 }
 
@@ -201,8 +201,8 @@ func mayMount(_, new *Record, _ Facts) Access {
 	if new == nil {
 		return Access{}
 	}
-	host, ok := HostPath.Get(*new)
-	if !ok {
+	host := HostPath.Or(*new, "")
+	if !fromNode(*new) {
 		return Access{}
 	}
 	kind := "bind"
@@ -213,6 +213,16 @@ func mayMount(_, new *Record, _ Facts) Access {
 		Root: true, Reason: kind + " mounts are for root@pam",
 		Refusal: "Permission check failed (mount point type " + kind + " is only allowed for root@pam)",
 	}
+}
+
+// fromNode reports whether a mount says anything that only a path of the node has.
+func fromNode(r Record) bool {
+	for _, path := range []string{HostPath.Path, HostMount.Path, HostMountPath.Path, KeepSnapshots.Path} {
+		if _, ok := r[path]; ok {
+			return true
+		}
+	}
+	return false
 }
 
 func hintMount(old, new *Record, _ Facts) string {
@@ -292,7 +302,7 @@ func volumeText(r Record) string {
 	default:
 		parts = append(parts, size.String()+" on "+storage)
 	}
-	for _, row := range []Row{ReadOnly, Backup, ACL, KeepAttrs, Quota, Shared, IDMap} {
+	for _, row := range []Row{ReadOnly, KeepSnapshots, Backup, ACL, KeepAttrs, Quota, Shared, IDMap} {
 		more = append(more, partText(row, r))
 	}
 	if !Replicate.Or(r, true) {

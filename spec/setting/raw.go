@@ -15,8 +15,9 @@ import (
 var Raw = Key[[]string]{
 	Path: "lxc", PVE: "lxc", Label: "raw LXC line", OnEdit: afterStop[[]string], Absent: new([]string(nil)),
 	Type: rawLines(),
-	Doc: "Lines for LXC itself, in their order, each a key and its value. They are compared only where a spec " +
-		"has any: reading them costs a request of its own.",
+	Doc: "Lines for LXC itself, in their order, each a key and its value. Reading them costs a request of its own: they are " +
+		"compared where the container has any in the spec, or mounts with keepSnapshots, and otherwise on nodes where tend " +
+		"may act as root alone. What an OCI image has brought is kept where the spec has none.",
 	Example: `[{lxc.mount.entry: "/srv/media media none bind,ro,create=dir 0 0"}]`,
 	MayEdit: func(_, _ *[]string, _ Facts) Access {
 		return Access{

@@ -61,7 +61,7 @@ func TestTextShowsAll(t *testing.T) {
 		"rootfs": {"storage": "tank", "size": 8 * setting.GiB},
 	}
 	none := map[string]string{
-		"type": "has one value", "onRemove": "is never sent", "hostMount": "is of a later version", "path": "is of a later version",
+		"type": "has one value", "onRemove": "is never sent", "hostMount": "is a path when it is shown", "path": "is part of that path",
 	}
 	for _, row := range setting.Container.Rows {
 		path := row.Info().Path

@@ -49,6 +49,9 @@ func newGuest(s Source, o Options) *guest {
 	g.ignoreDoubles(next)
 	g.ignoreDoubles(g.current)
 	g.keepSizes()
+	if !g.ignores(setting.Mounts.Path) {
+		g.live = setting.FromRaw(g.live)
+	}
 	g.setTags()
 	if s.Template != "" {
 		g.facts.Creating = true

@@ -13,6 +13,7 @@ import (
 	"github.com/felhom/tend/proxmox/privileged/host"
 	"github.com/felhom/tend/proxmox/privileged/lane"
 	"github.com/felhom/tend/reconcile/execute"
+	"github.com/felhom/tend/reconcile/live"
 )
 
 // rootOf is who acts as root for a cluster that is reached at an endpoint; nil where nobody does.
@@ -79,6 +80,14 @@ func rootOfSandbox(c *config.Config, b *sandbox.Sandbox) *lane.Actor {
 		doers[node] = lane.Lane{Backend: root}
 	}
 	return lane.NewActor(doers)
+}
+
+// rootReader is who reads what only root can; nil where nobody does.
+func (ses *session) rootReader() live.RootReader {
+	if ses.root == nil {
+		return nil // and not an interface that holds a nil
+	}
+	return ses.root
 }
 
 // executorRoot is who carries out the steps for root; nil where nobody does.

@@ -128,7 +128,7 @@ func (ses *session) reconciler(p plan.Policy) *reconcile.Reconciler {
 	p.RootNodes = ses.root.Nodes()
 	return &reconcile.Reconciler{
 		Client: ses.client, Target: ses.target, Policy: p, Log: ses.log,
-		Observer: func() *live.Observer { return &live.Observer{Client: ses.client, Shown: true} },
+		Observer: func() *live.Observer { return &live.Observer{Client: ses.client, Shown: true, Root: ses.rootReader()} },
 	}
 }
 

@@ -54,6 +54,12 @@ func ofStep(r proxmox.Ref, op plan.Op) []string {
 		return commands(privileged.SetConfig{Ref: r, Update: proxmox.Update{Set: op.Set, Delete: op.Delete, Revert: op.Revert}})
 	case plan.SetRaw:
 		return ofRaw(r, op)
+	case plan.MountHost:
+		return privileged.Runbook(privileged.Mount{Node: r.Node, Owner: op.Owner, Mount: op.Mount})
+	case plan.UnmountHost:
+		return privileged.Runbook(privileged.Mount{Node: r.Node, Owner: op.Owner, Mount: op.Mount, Absent: true})
+	case plan.PutSnippet:
+		return privileged.Runbook(privileged.PutSnippet{Node: r.Node, Volume: op.Volume, SHA256: op.SHA256, Content: op.Content})
 	}
 	return []string{"# " + op.Verb()}
 }

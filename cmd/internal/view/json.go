@@ -49,6 +49,8 @@ type planJSON struct {
 	Containers []containerJSON `json:"containers"`
 	Templates  []otherJSON     `json:"templates"`
 	BackupJobs []otherJSON     `json:"backupJobs"`
+	HostMounts []otherJSON     `json:"hostMounts"`
+	Snippets   []otherJSON     `json:"snippets"`
 	Unclaimed  []unclaimedJSON `json:"unclaimed"`
 	Unused     []unusedJSON    `json:"unused"`
 	Warnings   []string        `json:"warnings,omitempty"`
@@ -62,6 +64,8 @@ type summaryJSON struct {
 	Volumes        int `json:"volumesDestroyed"`
 	Templates      int `json:"templates"`
 	BackupJobs     int `json:"backupJobs"`
+	HostMounts     int `json:"hostMounts"`
+	Snippets       int `json:"snippets"`
 	Restarts       int `json:"restarts"`
 	Stops          int `json:"stops"`
 	RootOperations int `json:"rootOperations"`
@@ -141,10 +145,12 @@ func (p Plan) document() planJSON {
 		Summary: summaryJSON{
 			Create: p.Count(plan.Create), Change: p.Count(plan.Change), Destroy: p.Count(plan.Destroy), Retire: p.Count(plan.Retire), Volumes: p.Frees(),
 			Templates: p.CountKind(plan.TemplateKind), BackupJobs: p.CountKind(plan.JobKind),
+			HostMounts: p.CountKind(plan.HostMountKind), Snippets: p.CountKind(plan.SnippetKind),
 			Restarts: p.restarts(), Stops: p.stops(), RootOperations: p.RootOperations(),
 			Blocked: len(p.Blocked) - p.waiting(), Waiting: p.waiting(), InSync: p.InSync,
 		},
 		Containers: []containerJSON{}, Templates: []otherJSON{}, BackupJobs: []otherJSON{},
+		HostMounts: []otherJSON{}, Snippets: []otherJSON{},
 		Unclaimed: []unclaimedJSON{}, Unused: []unusedJSON{}, Warnings: p.Warnings,
 	}
 	blocked := map[plan.Subject][]blockedJSON{}

@@ -119,6 +119,8 @@ type resultJSON struct {
 	Containers []outcomeJSON  `json:"containers"`
 	Templates  []outcomeJSON  `json:"templates"`
 	BackupJobs []outcomeJSON  `json:"backupJobs"`
+	HostMounts []outcomeJSON  `json:"hostMounts"`
+	Snippets   []outcomeJSON  `json:"snippets"`
 	Passes     int            `json:"passes"`
 	Interrupt  bool           `json:"interrupted"`
 	Running    []proxmox.UPID `json:"runningTasks"`
@@ -141,7 +143,8 @@ type outcomeJSON struct {
 func (r Result) JSON(w io.Writer) error {
 	doc := resultJSON{
 		Version: JSONVersion, Kind: "result", Status: r.Status(), Plan: r.Plan.document(),
-		Containers: []outcomeJSON{}, Templates: []outcomeJSON{}, BackupJobs: []outcomeJSON{}, Running: []proxmox.UPID{},
+		Containers: []outcomeJSON{}, Templates: []outcomeJSON{}, BackupJobs: []outcomeJSON{},
+		HostMounts: []outcomeJSON{}, Snippets: []outcomeJSON{}, Running: []proxmox.UPID{},
 	}
 	if o := r.Outcome; o != nil {
 		doc.Passes, doc.Interrupt = o.Passes, o.Interrupted
@@ -153,6 +156,10 @@ func (r Result) JSON(w io.Writer) error {
 				to = &doc.Templates
 			case plan.JobKind:
 				to = &doc.BackupJobs
+			case plan.HostMountKind:
+				to = &doc.HostMounts
+			case plan.SnippetKind:
+				to = &doc.Snippets
 			}
 			*to = append(*to, outcomeOf(c))
 		}

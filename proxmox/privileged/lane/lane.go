@@ -53,6 +53,7 @@ type Backend interface {
 	Commands
 	Files
 	Locks
+	Places
 }
 
 // A Lane carries out requests on one node. Its caller sees to it that there is one at a time for each container.
@@ -99,6 +100,12 @@ func (l Lane) dispatch(ctx context.Context, r privileged.Request) (privileged.Re
 		return l.readHealth(ctx, r)
 	case privileged.Exec:
 		return l.exec(ctx, r)
+	case privileged.Mount:
+		return l.mount(ctx, r)
+	case privileged.ReadMounts:
+		return l.readMounts(ctx, r)
+	case privileged.ReadSnippets:
+		return l.readSnippets(ctx, r)
 	}
 	return privileged.Result{}, errors.New("this row is not carried out yet")
 }

@@ -18,14 +18,9 @@ const scriptMode = 0o755
 
 // putSnippet puts a hook script in place, where it is not there as it should be.
 func (l Lane) putSnippet(ctx context.Context, r privileged.PutSnippet) (privileged.Result, error) {
-	out, err := l.must(ctx, privileged.Commands(r)[0])
+	where, err := l.snippetPath(ctx, r.Volume)
 	if err != nil {
 		return privileged.Result{}, err
-	}
-	where := strings.TrimSuffix(string(out.stdout), "\n")
-	_, name, _ := strings.Cut(r.Volume, ":")
-	if !path.IsAbs(where) || path.Clean(where) != where || !strings.HasSuffix(where, "/"+name) {
-		return privileged.Result{}, fmt.Errorf("pvesm says that it is at %.200q, which is no path of a snippet", where)
 	}
 	have, mode, err := l.Backend.ReadFile(where)
 	switch {
@@ -42,6 +37,20 @@ func (l Lane) putSnippet(ctx context.Context, r privileged.PutSnippet) (privileg
 		err = fmt.Errorf("%s is not what was written: the storage does not keep it, or somebody else wrote it", where)
 	}
 	return privileged.Result{Changed: true}, err
+}
+
+// snippetPath is where the storage has a snippet.
+func (l Lane) snippetPath(ctx context.Context, volume string) (string, error) {
+	out, err := l.must(ctx, privileged.SnippetCommand(volume))
+	if err != nil {
+		return "", err
+	}
+	where := strings.TrimSuffix(string(out.stdout), "\n")
+	_, name, _ := strings.Cut(volume, ":")
+	if !path.IsAbs(where) || path.Clean(where) != where || !strings.HasSuffix(where, "/"+name) {
+		return "", fmt.Errorf("pvesm says that it is at %.200q, which is no path of a snippet", where)
+	}
+	return where, nil
 }
 
 // readHealth reads a disk or the sensors. The exit status of smartctl is a mask: its lowest two bits say that it could

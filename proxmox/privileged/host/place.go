@@ -1,0 +1,80 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// ListDir names what is in a directory (see lane.Places).
+func (h *Host) ListDir(name string) ([]string, error) {
+	dir, base, err := h.directory(name, false)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = dir.Close() }()
+	here, err := enter(dir, base, name, false)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = here.Close() }()
+	f, err := here.Open(".")
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, unwrapped(err))
+	}
+	defer func() { _ = f.Close() }()
+	names, err := f.Readdirnames(-1)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, unwrapped(err))
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// parentMode is that of the directories that a new one lies in.
+const parentMode = 0o755
+
+// MakeDir makes a directory (see lane.Places). None on the way may be writable by others than root.
+func (h *Host) MakeDir(name string, mode fs.FileMode) (made bool, err error) {
+	steps := strings.Split(strings.TrimPrefix(name, "/"), "/")
+	for i, step := range steps {
+		at := "/" + strings.Join(steps[:i+1], "/")
+		last := i == len(steps)-1
+		want := fs.FileMode(parentMode)
+		if last {
+			want = mode
+		}
+		dir, _, err := h.directory(at, true)
+		if err != nil {
+			return false, err
+		}
+		made, err = makeStep(dir, step, at, want)
+		_ = dir.Close() // it was only read
+		if err != nil {
+			return false, err
+		}
+	}
+	return made, nil
+}
+
+func makeStep(dir *os.Root, step, at string, mode fs.FileMode) (made bool, err error) {
+	info, err := dir.Lstat(step)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if err := dir.Mkdir(step, mode); err != nil {
+			return false, fmt.Errorf("%s: %w", at, unwrapped(err))
+		}
+		return true, nil
+	case err != nil:
+		return false, fmt.Errorf("%s: %w", at, unwrapped(err))
+	case info.Mode()&fs.ModeSymlink != 0:
+		return false, fmt.Errorf("%s %w", at, errSymlink)
+	case !info.IsDir():
+		return false, fmt.Errorf("%s: %w", at, syscall.ENOTDIR)
+	}
+	return false, nil
+}

@@ -1,0 +1,47 @@
+package lane
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/proxmox/privileged"
+)
+
+// Mount makes a host mount of an owner present on a node, or absent from it.
+func (a *Actor) Mount(ctx context.Context, node, owner string, m proxmox.HostMount, absent bool) error {
+	_, err := a.Do(ctx, privileged.Mount{Node: node, Owner: owner, Mount: m, Absent: absent})
+	return err
+}
+
+// PutSnippet puts a hook script in place, executable.
+func (a *Actor) PutSnippet(ctx context.Context, node, volume string, content []byte) error {
+	sum := sha256.Sum256(content)
+	_, err := a.Do(ctx, privileged.PutSnippet{Node: node, Volume: volume, Content: content, SHA256: hex.EncodeToString(sum[:])})
+	return err
+}
+
+// HostMounts reads the host mounts of a node, and looks for devices besides.
+func (a *Actor) HostMounts(ctx context.Context, node string, devices []string) (out proxmox.NodeMounts, err error) {
+	return out, a.read(ctx, privileged.ReadMounts{Node: node, Devices: devices}, &out)
+}
+
+// Snippets reads what is in place of snippets, by their volumes.
+func (a *Actor) Snippets(ctx context.Context, node string, volumes []string) (out map[string]proxmox.SnippetStatus, err error) {
+	return out, a.read(ctx, privileged.ReadSnippets{Node: node, Volumes: volumes}, &out)
+}
+
+// read decodes what a reading has found.
+func (a *Actor) read(ctx context.Context, r privileged.Request, into any) error {
+	result, err := a.Do(ctx, r)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(result.Output, into); err != nil {
+		return fmt.Errorf("%v: understand what was read: %w", r, err)
+	}
+	return nil
+}
