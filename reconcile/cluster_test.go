@@ -53,13 +53,8 @@ func cluster(t *testing.T, edit func(*sim.State), o sim.Options) *node {
 	if edit != nil {
 		edit(st)
 	}
-	n := &node{}
-	o.Seed, o.Fault = 1, n.observe
-	if n.Sim, err = sim.New(st, o); err != nil {
-		t.Fatal(err)
-	}
+	n := nodeOf(t, st, o)
 	t.Cleanup(n.Close)
-	n.root = proxmox.NewClient(n.As("root@pam"))
 	return n
 }
 
@@ -302,7 +297,7 @@ func TestClusterFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			want := read(t, whole())
-			for i := 1; ; i++ {
+			calls(func(i int) bool {
 				n := cluster(t, nil, sim.Options{})
 				drift(t, n)
 				hit := ""
@@ -322,10 +317,10 @@ func TestClusterFaults(t *testing.T) {
 				over := n.requests() < i
 				n.reset(nil)
 				if over {
-					break
+					return false
 				}
 				if hit == "" {
-					continue
+					return true
 				}
 				said := err != nil || out.Converged()
 				for _, c := range out.All() {
@@ -343,7 +338,8 @@ func TestClusterFaults(t *testing.T) {
 				if t.Failed() {
 					t.Fatalf("call %d, %s: after a first run with %s: %v", i, hit, summary(reconcile.Outcome{Containers: out.All()}), err)
 				}
-			}
+				return true
+			})
 		})
 	}
 }

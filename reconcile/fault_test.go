@@ -75,14 +75,8 @@ func jobs(t *testing.T) []*job {
 // on makes a node that is as at the start of the job.
 func (j *job) on(t *testing.T, o sim.Options) *node {
 	t.Helper()
-	n := &node{}
-	o.Seed, o.Fault = 1, n.observe
-	var err error
-	if n.Sim, err = sim.New(j.start, o); err != nil {
-		t.Fatal(err)
-	}
+	n := nodeOf(t, j.start, o)
 	t.Cleanup(n.Close)
-	n.root = proxmox.NewClient(n.As("root@pam"))
 	return n
 }
 

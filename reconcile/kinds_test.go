@@ -195,6 +195,16 @@ func TestRecreate(t *testing.T) {
 			}
 		})
 	}
+	t.Run("one that somebody has stopped is started, and the plan says so", func(t *testing.T) {
+		n := newNode(t, sim.Options{})
+		r := n.reconcilerAs(strong, nil)
+		converged(t, once(t, r, recreated(false, nil)))
+		n.doneBy(t)(n.root.Stop(t.Context(), ref(201)))
+		p, _, err := r.Plan(t.Context(), recreated(true, nil))
+		if err != nil || !slices.ContainsFunc(p.Lane(201).Steps, func(s plan.Step) bool { return s.Op == plan.Op(plan.Start{}) }) {
+			t.Errorf("%v\n%s", err, p)
+		}
+	})
 	t.Run("never without leave", func(t *testing.T) {
 		n := newNode(t, sim.Options{})
 		r := n.reconcilerAs(strong, nil)
@@ -223,7 +233,7 @@ func TestRecreateFails(t *testing.T) {
 		"task fails": {TaskError: "something broke"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for i := 1; ; i++ {
+			calls(func(i int) bool {
 				n := newNode(t, sim.Options{})
 				r := n.reconcilerAs(strong, nil)
 				converged(t, once(t, r, recreated(false, nil)))
@@ -242,10 +252,8 @@ func TestRecreateFails(t *testing.T) {
 				if hit != "" {
 					n.keptOrNamed(t, hit, before, find(t, out, 201))
 				}
-				if !reached {
-					return
-				}
-			}
+				return reached
+			})
 		})
 	}
 }

@@ -51,13 +51,20 @@ func newNode(t testing.TB, o sim.Options, edit ...func(*sim.State)) *node {
 	for _, f := range edit {
 		f(st)
 	}
+	n := nodeOf(t, st, o)
+	t.Cleanup(n.Close)
+	return n
+}
+
+// nodeOf makes a node from a state, which the caller closes.
+func nodeOf(t testing.TB, st *sim.State, o sim.Options) *node {
+	t.Helper()
 	n := &node{}
-	o.Seed = 1
-	o.Fault = n.observe
+	o.Seed, o.Fault = 1, n.observe
+	var err error
 	if n.Sim, err = sim.New(st, o); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(n.Close)
 	n.root = proxmox.NewClient(n.As("root@pam"))
 	return n
 }

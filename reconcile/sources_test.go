@@ -63,7 +63,7 @@ func made(id proxmox.VMID, from spec.From, edit func(*spec.Container)) *spec.Con
 // onBtrfs puts all volumes of a container on a storage of which containers can be linked and snapshots taken.
 func onBtrfs(c *spec.Container) {
 	setting.Storage.Set(setting.RootFS.Or(c.Settings, nil), "local-btrfs")
-	for _, r := range c.Settings[setting.Mounts.Path].(setting.Members) {
+	for _, r := range mountsIn(c) {
 		setting.Storage.Set(r, "local-btrfs")
 	}
 }

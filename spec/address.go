@@ -11,7 +11,7 @@ import (
 	"github.com/felhom/tend/spec/setting"
 )
 
-// network checks addresses and gateways.
+// network checks addresses and gateways, and what goes with what.
 func (v *validation) network(c *Container) {
 	interfaces, _ := c.Settings[setting.Network.Path].(setting.Members)
 	v.room(c, setting.Network, len(interfaces))
@@ -29,6 +29,10 @@ func (v *validation) network(c *Container) {
 		if setting.HostManaged.Or(r, false) && setting.IPv6.Or(r, "") == "auto" {
 			v.fault(at.Join(setting.HostManaged.Path), below(at, setting.IPv6),
 				"does not go with ipv6: auto, which Proxmox refuses: write an address, dhcp or manual")
+		}
+		// pve-container LXC/Config.pm, update_pct_config: it is compared with the bridge's.
+		if _, bridged := setting.Bridge.Get(r); !bridged && setting.MTU.Or(r, 0) != 0 {
+			v.fault(at.Join(setting.MTU.Path), below(at, setting.Bridge), "does not go without a bridge, which Proxmox refuses: write bridge, or remove it")
 		}
 	}
 }

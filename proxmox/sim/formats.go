@@ -167,7 +167,7 @@ func isStartupOrder(s string) bool {
 var badMountPath = regexp.MustCompile(`/\.\.?/|/\.\.?\n?$|^\.\./`)
 
 func mountPath(s string) error {
-	if badMountPath.MatchString(s) {
+	if strings.Contains(s, ".") && badMountPath.MatchString(s) {
 		return dief("%s contains illegal character sequences", s)
 	}
 	return nil

@@ -2,6 +2,8 @@ package sim
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/felhom/tend/proxmox"
 )
@@ -45,6 +47,13 @@ func (s *Sim) EditConfig(id proxmox.VMID, edit func(raw string) string) error {
 		s.changed(g)
 		return nil
 	})
+}
+
+// Volumes names the volumes on all storages, in order, as looking at the storages themselves does.
+func (s *Sim) Volumes() []string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Sorted(maps.Keys(s.st.Volumes))
 }
 
 // RemoveConfig removes the config file of a container, and nothing else.

@@ -237,3 +237,55 @@ func TestPruneVectors(t *testing.T) {
 		}
 	}
 }
+
+// What is gone from a directory is only warned of when it is destroyed; a storage that asks for it says no.
+func TestDestroyMissing(t *testing.T) {
+	for storage, want := range map[string]string{"local": "", "local-btrfs": "does not exist"} {
+		s := start(t, lab(t), Options{})
+		create(t, s, "101", map[string]string{"mp0": storage + ":1,mp=/data"})
+		volume, _, _ := strings.Cut(s.guests[101].conf.values["mp0"], ",")
+		must(t, s, "PUT", "/nodes/pve1/lxc/101/config", map[string]string{"delete": "mp0"})
+		delete(s.st.Volumes, volume)
+		_, err := request(s, rootUser, "PUT", "/nodes/pve1/lxc/101/config", map[string]string{"delete": "unused0"})
+		if (err != nil) != (want != "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", volume, err, want)
+		}
+		if left := s.guests[101].conf.values["unused0"]; (left != "") != (want != "") {
+			t.Errorf("unused0 is %q", left)
+		}
+	}
+}
+
+// A volume that has grown since a snapshot is as small again after the rollback, and grows again.
+func TestRollbackSize(t *testing.T) {
+	s := start(t, lab(t), Options{})
+	create(t, s, "101", map[string]string{"rootfs": "local-btrfs:1"})
+	const path = "/nodes/pve1/lxc/101"
+	size := func() Bytes { return s.State().Volumes["local-btrfs:101/vm-101-disk-0.raw"].Size }
+	must(t, s, "POST", path+"/snapshot", map[string]string{"snapname": "one"})
+	must(t, s, "PUT", path+"/resize", map[string]string{"disk": "rootfs", "size": "2G"})
+	must(t, s, "POST", path+"/snapshot", map[string]string{"snapname": "two"})
+	for _, step := range []struct {
+		snapshot string
+		want     Bytes
+	}{{"one", 1 << 30}, {"two", 2 << 30}, {"one", 1 << 30}} {
+		text, _, err := s.renderState()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := ParseState(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s = start(t, again, Options{}) // sizes are part of the state
+		must(t, s, "POST", path+"/snapshot/"+step.snapshot+"/rollback", nil)
+		if size() != step.want {
+			t.Errorf("after a rollback to %s it has %d bytes, want %d", step.snapshot, size(), step.want)
+		}
+	}
+	must(t, s, "PUT", path+"/resize", map[string]string{"disk": "rootfs", "size": "3G"})
+	must(t, s, "DELETE", path+"/snapshot/two", nil)
+	if v := s.State().Volumes["local-btrfs:101/vm-101-disk-0.raw"]; len(v.Sizes) != 1 || v.Sizes["one"] != 1<<30 {
+		t.Errorf("sizes at snapshots are %v", v.Sizes)
+	}
+}

@@ -113,6 +113,13 @@ func volumeLine(volid string, v *Volume) string {
 		}
 		l.WriteString(", snapshots: [" + strings.Join(names, ", ") + "]")
 	}
+	if len(v.Sizes) > 0 {
+		var sizes []string
+		for _, n := range slices.Sorted(maps.Keys(v.Sizes)) {
+			sizes = append(sizes, strconv.Quote(n)+": "+plainSize(v.Sizes[n]))
+		}
+		l.WriteString(", sizes: {" + strings.Join(sizes, ", ") + "}")
+	}
 	l.WriteString("}\n")
 	return l.String()
 }

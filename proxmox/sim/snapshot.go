@@ -249,7 +249,7 @@ func (sn snapshotter) dropVolume(m *mount) error {
 	if v == nil || !slices.Contains(v.Snapshots, sn.name) {
 		return sn.sim().snapshotError(m.volume, sn.name, "missing")
 	}
-	v.Snapshots = slices.DeleteFunc(v.Snapshots, func(n string) bool { return n == sn.name })
+	v.forget(sn.name)
 	sn.sim().store.touch()
 	return nil
 }
@@ -387,7 +387,7 @@ func (sn snapshotter) dropReplication(mounts []*mount) error {
 			if err := sn.sim().storageOp(sn.t, "destroy "+m.volume+"@"+b); err != nil {
 				return err
 			}
-			v.Snapshots = slices.DeleteFunc(v.Snapshots, func(n string) bool { return n == b })
+			v.forget(b)
 			removed = true
 		}
 	}
@@ -444,7 +444,32 @@ func (sn snapshotter) rollbackVolume(m *mount) error {
 	if v == nil || !slices.Contains(v.Snapshots, sn.name) {
 		return dief("snapshot '%s' does not exist on '%s'", sn.name, m.volume)
 	}
+	if size, other := v.Sizes[sn.name]; other {
+		v.resize(size)
+		sn.sim().store.touch()
+	}
 	return nil
+}
+
+// resize gives a volume another size. A snapshot keeps the one that it was taken with, and a rollback brings it back
+// (pve-storage ZFSPoolPlugin.pm and BTRFSPlugin.pm, volume_snapshot_rollback).
+func (v *Volume) resize(size Bytes) {
+	for _, name := range v.Snapshots {
+		if _, other := v.Sizes[name]; !other {
+			if v.Sizes == nil {
+				v.Sizes = map[string]Bytes{}
+			}
+			v.Sizes[name] = v.Size
+		}
+	}
+	v.Size = size
+	maps.DeleteFunc(v.Sizes, func(_ string, old Bytes) bool { return old == size })
+}
+
+// forget drops a snapshot.
+func (v *Volume) forget(name string) {
+	v.Snapshots = slices.DeleteFunc(v.Snapshots, func(n string) bool { return n == name })
+	delete(v.Sizes, name)
 }
 
 // swap puts the snapshot's config in force. Description and unused volumes stay, and volumes that the snapshot

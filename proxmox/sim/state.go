@@ -130,6 +130,8 @@ type Volume struct {
 	Node      string   `yaml:"node,omitempty"`      // where it lies, on a storage that is not shared
 	Parent    string   `yaml:"parent,omitempty"`    // the volume a linked clone was made of
 	Snapshots []string `yaml:"snapshots,omitempty"` // oldest first
+	// Sizes are those that it had at snapshots, where it has another one now.
+	Sizes map[string]Bytes `yaml:"sizes,omitempty"`
 }
 
 // A Backup is a vzdump archive of a container.

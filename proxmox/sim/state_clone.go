@@ -29,7 +29,9 @@ func (st *State) clone() *State {
 	out.Snippets = slices.Clone(st.Snippets)
 	out.Containers = cloneMap(st.Containers, func(*Container) {})
 	out.VMs = cloneMap(st.VMs, func(*VM) {})
-	out.Volumes = cloneMap(st.Volumes, func(v *Volume) { v.Snapshots = slices.Clone(v.Snapshots) })
+	out.Volumes = cloneMap(st.Volumes, func(v *Volume) {
+		v.Snapshots, v.Sizes = slices.Clone(v.Snapshots), maps.Clone(v.Sizes)
+	})
 	out.Backups = cloneMap(st.Backups, func(*Backup) {})
 	out.HA = maps.Clone(st.HA)
 	out.Pools = cloneMap(st.Pools, func(p *Pool) { p.VMs, p.Storage = slices.Clone(p.VMs), slices.Clone(p.Storage) })

@@ -120,7 +120,7 @@ func (r resize) work(t *task) error {
 	if err := t.sim.checkSpace(id, name, next-int64(v.Size)); err != nil {
 		return err
 	}
-	v.Size = Bytes(next)
+	v.resize(Bytes(next))
 	t.sim.store.touch()
 	m.size, m.sized = next, true
 	c := g.conf.clone()

@@ -28,6 +28,9 @@ var workers = map[journal.Kind][]string{
 	journal.Reboot:   {"vzreboot"},
 	journal.Destroy:  {"vzdestroy"},
 	journal.Download: {"download", "ociregistrypull"},
+
+	journal.Snapshot:     {"vzsnapshot"},
+	journal.DropSnapshot: {"vzdelsnapshot"},
 }
 
 // leastWait is how long a task of an earlier run is waited for in any case.

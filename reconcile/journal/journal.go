@@ -69,6 +69,9 @@ const (
 	Pool      Kind = "pool" // no task either
 	Job       Kind = "job"  // of backups; nor this
 	Download  Kind = "download"
+
+	Snapshot     Kind = "snapshot"
+	DropSnapshot Kind = "drop snapshot"
 )
 
 // An Outcome is how a call ended, as far as it matters afterwards.

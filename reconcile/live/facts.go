@@ -30,6 +30,11 @@ func (o *Observer) Fill(ctx context.Context, have *plan.Live, n plan.Needs) (mor
 			return false, err
 		}
 	}
+	for shelf := range n.Volumes {
+		if err := o.readVolumes(ctx, shelf); err != nil {
+			return false, err
+		}
+	}
 	for node := range n.Bridges {
 		if err := o.readBridges(ctx, node); err != nil {
 			return false, err
@@ -58,7 +63,7 @@ func (o *Observer) Fill(ctx context.Context, have *plan.Live, n plan.Needs) (mor
 func (o *Observer) facts(have *plan.Live) {
 	have.Guests, have.HA, have.Storages, have.Templates = o.guests, o.ha, o.storages, o.templates
 	have.Bridges, have.Permissions = o.bridges, o.permissions
-	have.Appliances, have.Pools = o.appliances, o.pools
+	have.Appliances, have.Pools, have.Volumes = o.appliances, o.pools, o.volumes
 }
 
 func (o *Observer) readPermissions(ctx context.Context) error {
@@ -111,6 +116,23 @@ func (o *Observer) readGuests(ctx context.Context, have *plan.Live) error {
 			kind = "container"
 		}
 		o.guests[g.Guest] = fmt.Sprintf("%s %q on node %s", kind, g.Name, g.Node)
+	}
+	return nil
+}
+
+// readVolumes lists what a storage holds for a container. Volumes come and go within a run: they are read anew for
+// each plan.
+func (o *Observer) readVolumes(ctx context.Context, s plan.Shelf) error {
+	list, err := o.Client.StorageContent(ctx, s.Node, s.Storage, proxmox.ContentFilter{Guest: s.Guest})
+	if err != nil {
+		return fmt.Errorf("list volumes of %d on storage %s of node %s: %w", s.Guest, s.Storage, s.Node, err)
+	}
+	if o.volumes == nil {
+		o.volumes = map[plan.Shelf]map[string]bool{}
+	}
+	o.volumes[s] = map[string]bool{}
+	for _, v := range list {
+		o.volumes[s][v.ID] = true
 	}
 	return nil
 }

@@ -41,6 +41,7 @@ type Observer struct {
 	storages  map[string]map[string]proxmox.Storage
 	templates map[string]map[string]bool
 	bridges   map[string]map[string]bool
+	volumes   map[plan.Shelf]map[string]bool // of the plan at hand
 
 	permissions proxmox.Permissions
 	appliances  map[string][]proxmox.Appliance
@@ -59,6 +60,7 @@ func (o *Observer) Observe(ctx context.Context, want *spec.State) (*plan.Live, e
 	have := &plan.Live{
 		Nodes: o.nodes, TagStyle: o.tagStyle, Containers: map[proxmox.VMID]*plan.Observed{}, Shown: o.Shown,
 	}
+	o.volumes = nil
 	o.facts(have)
 	for node, online := range o.nodes {
 		if !online {

@@ -1,7 +1,7 @@
 package plan
 
 import (
-	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/felhom/tend/spec"
@@ -107,6 +107,9 @@ func (c *computation) possible(w *spec.Container, edits []edit) []edit {
 		case c.barred(e.change.Access, have.Ref.Node) && e.kind != editWait:
 			b.Reason = c.rootReason(e.change.Access, have.Ref.Node)
 			b.Ways = []string{"make the change by hand as root@pam", "add the setting to lifecycle.ignore"}
+		case c.barred(e.drop, have.Ref.Node) && w.Power == spec.Stopped && have.Running:
+			b.Reason = "the stop would put another value in force, which is pending: " + c.rootReason(e.drop, have.Ref.Node)
+			b.Ways = []string{"drop it by hand as root@pam", "stop the container by hand"}
 		case e.change.Effect == setting.Recreate:
 			b.Reason = "an existing container cannot change it"
 			b.Ways = []string{
@@ -119,8 +122,8 @@ func (c *computation) possible(w *spec.Container, edits []edit) []edit {
 			b.Reason, b.Ways = c.cannotAllocate(w, e)
 		case e.kind == editMove:
 			b.Reason, b.Ways = c.cannotHold(w.Node, e.value)
-		case e.kind == editTemplate && have.Config.Current["parent"] != "":
-			b.Reason, b.Ways = "a container with snapshots cannot become a template", []string{"delete its snapshots"}
+		case e.kind == editTemplate:
+			b.Reason, b.Ways = noTemplate(have)
 		}
 		if b.Reason == "" {
 			b.Reason = c.missing(w, e)
@@ -140,7 +143,7 @@ func (c *computation) possible(w *spec.Container, edits []edit) []edit {
 func (c *computation) cannotAllocate(w *spec.Container, e edit) (why string, ways []string) {
 	r, _ := e.change.New.(setting.Record)
 	if v, exists := setting.Volume.Get(r); exists {
-		return foreignVolume(w, v)
+		return c.cannotAttach(w, v)
 	}
 	if _, isHost := setting.HostPath.Get(r); isHost {
 		return "", nil // nothing is allocated
@@ -152,18 +155,23 @@ func (c *computation) cannotAllocate(w *spec.Container, e edit) (why string, way
 	return c.cannotHold(w.Node, storage)
 }
 
-// foreignVolume says why a volume of another container is not mounted: Proxmox would do it, and then two
-// containers could write to one file system, and either could destroy it.
-func foreignVolume(w *spec.Container, volume string) (why string, ways []string) {
-	owner := setting.VolumeOwner(volume)
-	if owner == 0 || owner == w.ID {
-		return "", nil
+// noTemplate says why a container cannot become a template (pve-container API2/LXC.pm, template, and LXC.pm,
+// template_create).
+func noTemplate(have *Observed) (why string, ways []string) {
+	if have.Config.Current["parent"] != "" {
+		return "a container with snapshots cannot become a template", []string{"delete its snapshots"}
 	}
-	return fmt.Sprintf("volume %s belongs to container %d", volume, owner), []string{
-		fmt.Sprintf("give it to this container first: take its mount out of %d and apply; then pct move-volume %d unusedN --target-vmid %d",
-			owner, owner, w.ID),
-		"mount a directory of the node in both, if they shall share it",
+	if base, _ := have.baseVolumes(); len(base) > 0 {
+		return "it was a template before: volume " + base[0] + " is one of a template, of which Proxmox makes no second",
+			[]string{"make a full clone of it, and a template of that", "take out the mounts that have come since"}
 	}
+	mounts := mountsOf(have.Current.Record)
+	for _, id := range slices.Sorted(maps.Keys(mounts)) {
+		if _, isHost := setting.HostPath.Get(mounts[id]); isHost {
+			return "mount " + id + " shows a path of the node, which no template can", []string{"take the mount out first"}
+		}
+	}
+	return "", nil
 }
 
 func refusal(ch setting.Change) (reason string, ways []string) {

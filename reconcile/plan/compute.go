@@ -29,7 +29,6 @@ func Compute(want *spec.State, have *Live, pol Policy) *Plan {
 	c.preflight()
 	c.orderStarts()
 	c.jobs()
-	c.snapshots()
 	slices.SortFunc(c.plan.Lanes, func(a, b Lane) int {
 		if a.Kind == b.Kind {
 			return cmp.Or(cmp.Compare(min(a.Action, Create), min(b.Action, Create)), a.Subject().Compare(b.Subject()))
@@ -52,13 +51,6 @@ type computation struct {
 	sources map[string]map[string]source
 	mounts  map[string]mountState            // host mounts of the spec, by name
 	scripts map[string]map[string]mountState // snippets of the spec, by name and node
-}
-
-// snapshots says of policies what is not done about them: what is taken silently would be a promise.
-func (c *computation) snapshots() {
-	if slices.ContainsFunc(c.want.Containers, func(w *spec.Container) bool { return c.want.PolicyOf(w) != nil }) {
-		c.plan.Warnings = append(c.plan.Warnings, "snapshot policies are checked and explained only: this version of tend takes none yet and drops none")
-	}
 }
 
 func (c *computation) block(b Blocked) { c.plan.Blocked = append(c.plan.Blocked, b) }

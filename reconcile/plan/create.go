@@ -252,7 +252,12 @@ func (c *computation) cannotPlace(w *spec.Container) (out []hindrance) {
 	for _, id := range slices.Sorted(maps.Keys(mounts)) {
 		removed, _ := setting.Removal(mounts[id])
 		_, onStorage := setting.Storage.Get(mounts[id])
-		_, isVolume := setting.Volume.Get(mounts[id])
+		volume, isVolume := setting.Volume.Get(mounts[id])
+		if isVolume && !removed {
+			if why, ways := c.cannotAttach(w, volume); why != "" {
+				out = append(out, hindrance{"mount " + id + ": " + why, ways})
+			}
+		}
 		if !removed && !onStorage && !isVolume && setting.HostPath.Or(mounts[id], "") == "" {
 			out = append(out, hindrance{
 				"the spec does not say what mount " + id + " shows", []string{"write storage and size for it, or volume, or hostPath, or hostMount"},

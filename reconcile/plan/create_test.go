@@ -227,6 +227,19 @@ func TestPendingMounts(t *testing.T) {
 0 in sync
 `,
 	}, {
+		name: "paths alone keep what is mounted there, whatever is pending",
+		want: `"mounts": {"/a": {"storage": "local", "size": "1GiB"}, "/b": {"storage": "local", "size": "2GiB"}}`,
+		config: proxmox.Config{
+			Current: with(webValues(), "mp0", "local:101/vm-101-disk-0.raw,mp=/a,size=1G", "mp1", volume+",mp=/b,size=2G"),
+			Pending: proxmox.Values{"mp1": volume + ",mp=/a,size=2G"}, Deleted: map[string]bool{"mp0": true},
+		},
+		plan: `101 web: change on pve1 · online
+  + mount /a 1 GiB on local (volume local:101/vm-101-disk-0.raw) · online (drops a change that is pending)
+  ~ mount /b path in the container /a → /b · online (drops a change that is pending)
+  1. revert mp0, mp1
+0 in sync
+`,
+	}, {
 		name: "a detach that is pending and wanted only waits",
 		config: proxmox.Config{
 			Current: with(webValues(), "mp0", volume+",mp=/old,size=2G"), Deleted: map[string]bool{"mp0": true},

@@ -9,7 +9,8 @@ import (
 )
 
 // orderStarts makes containers start after those that they depend on. Where one of these is not going to run in
-// this plan, the start is left to a later pass, if one will start it, and else it is blocked.
+// this plan, the start is left to a later pass, if one will start it, and else it is blocked. A container that runs
+// already is only restarted after them: it runs without them as it is, and once stopped it would stay so.
 func (c *computation) orderStarts() {
 	byName := map[string]*spec.Container{}
 	for _, w := range c.want.Containers {
@@ -39,15 +40,13 @@ func (c *computation) orderStarts() {
 // taken out because of it.
 func (c *computation) holdsUp(w *spec.Container, l *Lane, dep *spec.Container) bool {
 	before := c.plan.Lane(dep.ID)
-	have := c.have.Containers[dep.ID]
-	running := have != nil && have.Running
 	switch {
 	case dep.Power == spec.Stopped:
 		return false // it shall not run, so nobody can wait for it
 	case before != nil && before.Action != Destroy && starts(before.Steps):
 		l.After = append(l.After, dep.ID)
 		return false
-	case running || dep.Power == spec.Any:
+	case c.runs(dep.ID) || dep.Power == spec.Any || c.runs(w.ID):
 		return false
 	}
 	l.Steps = slices.DeleteFunc(l.Steps, func(s Step) bool { _, ok := s.Op.(Start); return ok })
@@ -59,6 +58,12 @@ func (c *computation) holdsUp(w *spec.Container, l *Lane, dep *spec.Container) b
 		})
 	}
 	return true
+}
+
+// runs reports whether a container runs now.
+func (c *computation) runs(id proxmox.VMID) bool {
+	have := c.have.Containers[id]
+	return have != nil && have.Running
 }
 
 func starts(steps []Step) bool {

@@ -20,6 +20,8 @@ type edit struct {
 	// undo says that a value is pending, which a delete would leave: Proxmox would drop what is in force and
 	// then put the pending value in its place (pve-guest-common AbstractConfig.pm, add_to_pending_delete).
 	undo bool
+	// drop says who may drop what is pending for the key; nobody need where nothing is.
+	drop setting.Access
 }
 
 type editKind int
@@ -47,6 +49,8 @@ type differ struct {
 	edits  []edit
 	// destroy are the mounts whose volumes go with them, by their path.
 	destroy map[string]bool
+	// paths are those that mounts shall have, by their key.
+	paths map[string]string
 }
 
 // diff returns the edits that a container needs, in the order of the table.
@@ -67,19 +71,24 @@ func diff(want setting.Record, have *Observed, f setting.Facts, ignore []string)
 
 func (d *differ) add(e edit) {
 	_, e.undo = d.have.Config.Pending[e.key]
+	if d.have.pending(e.key) {
+		e.drop = d.dropAccess(e)
+	}
 	if e.kind == editRevert {
-		e = e.reverted()
+		e.change.Access = e.drop
 	}
 	d.edits = append(d.edits, e)
 }
 
-// reverted is the edit as one that drops what is pending: of a mount, a token may do that whatever is mounted, as it
-// may take a mount away (pve-container LXC.pm, check_ct_modify_config_perm).
-func (e edit) reverted() edit {
-	if isVolumeKey(e.key) {
-		e.change.Access = setting.Access{}
+// dropAccess says who may drop what is pending for a key: who may delete what is in force, whatever is pending
+// (pve-container API2/LXC/Config.pm, update_vm).
+func (d *differ) dropAccess(e edit) setting.Access {
+	row := e.change.Row
+	if fam, ok := row.(*setting.Family); ok {
+		id, current := at(d.have.Current, fam, e.key)
+		return fam.Change(id, current, nil, 0, d.facts).Access
 	}
-	return e
+	return row.Access(d.have.Current.Record[row.SpecPath()], nil, d.facts)
 }
 
 // row compares a setting with one key.
@@ -108,7 +117,7 @@ func (d *differ) row(row setting.Row) {
 			e.kind = editDelete
 		}
 		switch {
-		case path == setting.Template.Path && v == true:
+		case path == setting.Template.Path && v == true && !d.have.flagless():
 			e.kind = editTemplate
 		case path == setting.Raw.Path:
 			e.kind = editRaw
@@ -149,15 +158,15 @@ func (d *differ) family(fam *setting.Family) {
 	if fam == setting.Mounts {
 		want = d.kept(want)
 	}
-	used := map[string]bool{}
-	slots := map[string]string{}
-	for _, id := range slices.Sorted(maps.Keys(want)) {
-		if slot := d.slotOf(fam, id, want[id], used); slot != "" {
-			slots[id], used[slot] = slot, true
-		}
+	slots, used := d.assign(fam, want)
+	hidden := map[string]string{}
+	if fam == setting.Mounts {
+		hidden = d.hidden(slots)
 	}
 	for _, id := range slices.Sorted(maps.Keys(want)) {
-		if slot, ok := slots[id]; ok {
+		if slot, ok := slots[id]; ok && hidden[id] != "" {
+			d.refuseHidden(slot, id, want[id], hidden[id])
+		} else if ok {
 			d.member(fam, slot, id, want[id])
 		} else {
 			d.newMember(fam, id, want[id], used)
@@ -188,22 +197,52 @@ func (d *differ) slots(fam *setting.Family) []string {
 	return out
 }
 
-// slotOf finds the key of a wanted member: where its volume is, if the spec names one, else by identity. Who
-// only has a path stays with what is mounted there now, unless that goes: what somebody makes of another mount
-// with the next start is not its volume.
-func (d *differ) slotOf(fam *setting.Family, id string, want setting.Record, used map[string]bool) string {
-	if v, ok := setting.Volume.Get(want); ok && fam == setting.Mounts {
-		for _, l := range []setting.Live{d.have.Next, d.have.Current} {
-			for _, other := range slices.Sorted(maps.Keys(mountsOf(l.Record))) {
-				if slot := l.Slots[fam.Path][other]; setting.Volume.Or(mountsOf(l.Record)[other], "") == v && !used[slot] {
-					return slot
-				}
+// assign finds the keys of the wanted members: first where the volume is that the spec names, so that nobody else
+// takes it; then by identity, where that is in force and stays; and last where it will be, or goes. Who only has a
+// path stays with what is mounted there now: what somebody makes of another mount with the next start is not its
+// volume.
+func (d *differ) assign(fam *setting.Family, want setting.Members) (slots map[string]string, used map[string]bool) {
+	slots, used = map[string]string{}, map[string]bool{}
+	ids := slices.Sorted(maps.Keys(want))
+	for _, find := range []func(*setting.Family, string, setting.Record, map[string]bool) string{d.byVolume, d.inForce, d.toCome} {
+		for _, id := range ids {
+			if slots[id] != "" {
+				continue
+			}
+			if slot := find(fam, id, want[id], used); slot != "" {
+				slots[id], used[slot] = slot, true
 			}
 		}
 	}
+	return slots, used
+}
+
+// byVolume finds the key of a mount by the volume that the spec names.
+func (d *differ) byVolume(fam *setting.Family, _ string, want setting.Record, used map[string]bool) string {
+	v, ok := setting.Volume.Get(want)
+	if !ok || fam != setting.Mounts {
+		return ""
+	}
+	for _, l := range []setting.Live{d.have.Next, d.have.Current} {
+		for _, other := range slices.Sorted(maps.Keys(mountsOf(l.Record))) {
+			if slot := l.Slots[fam.Path][other]; setting.Volume.Or(mountsOf(l.Record)[other], "") == v && !used[slot] {
+				return slot
+			}
+		}
+	}
+	return ""
+}
+
+// inForce finds the key of a member that is there and stays.
+func (d *differ) inForce(fam *setting.Family, id string, _ setting.Record, used map[string]bool) string {
 	if slot := d.have.Current.Slots[fam.Path][id]; slot != "" && !used[slot] && !d.have.Config.Deleted[slot] {
 		return slot
 	}
+	return ""
+}
+
+// toCome finds the key of a member that will be there with the next start, or that goes with it.
+func (d *differ) toCome(fam *setting.Family, id string, _ setting.Record, used map[string]bool) string {
 	for _, l := range []setting.Live{d.have.Next, d.have.Current} {
 		if slot := l.Slots[fam.Path][id]; slot != "" && !used[slot] {
 			return slot

@@ -3,6 +3,7 @@ package plan
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/spec/setting"
@@ -22,6 +23,7 @@ type Live struct {
 	Storages  map[string]map[string]proxmox.Storage // by node and name
 	Templates map[string]map[string]bool            // volumes of templates, by node
 	Bridges   map[string]map[string]bool            // bridges that the token sees, by node
+	Volumes   map[Shelf]map[string]bool             // volumes that the token sees
 
 	// Permissions are what the token may do.
 	Permissions proxmox.Permissions
@@ -123,6 +125,30 @@ func (o *Observed) volumes() []string {
 		}
 	}
 	return slices.Sorted(maps.Keys(found))
+}
+
+// baseVolumes are the mounted volumes that templates have, from which others are cloned, and all other ones.
+func (o *Observed) baseVolumes() (base, others []string) {
+	mounts := mountsOf(o.Current.Record)
+	for _, r := range append([]setting.Record{setting.RootFS.Or(o.Current.Record, nil)}, slices.Collect(maps.Values(mounts))...) {
+		v, ok := setting.Volume.Get(r)
+		name := v[max(strings.LastIndex(v, "/"), strings.Index(v, ":"))+1:]
+		switch {
+		case !ok:
+		case strings.HasPrefix(name, "base-") || strings.HasPrefix(name, "basevol-"):
+			base = append(base, v)
+		default:
+			others = append(others, v)
+		}
+	}
+	slices.Sort(base)
+	return base, others
+}
+
+// flagless reports whether a container was a template and somebody has taken the flag alone from it.
+func (o *Observed) flagless() bool {
+	base, others := o.baseVolumes()
+	return len(base) > 0 && len(others) == 0
 }
 
 func mountsOf(r setting.Record) setting.Members {

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/felhom/tend/spec/setting"
@@ -41,11 +42,12 @@ func (d *differ) freeIndex(fam *setting.Family, id string, taken map[int]bool) (
 		for _, slot := range d.slots(fam) {
 			i, _ := fam.Index(slot)
 			other, _ := at(d.have.Next, fam, slot)
+			other = cmp.Or(d.paths[slot], other)
 			switch {
 			case other == "":
-			case strings.HasPrefix(id, strings.TrimSuffix(other, "/")+"/"):
+			case isBelow(id, other):
 				low = max(low, i+1)
-			case strings.HasPrefix(other, strings.TrimSuffix(id, "/")+"/") && i <= high:
+			case isBelow(other, id) && i <= high:
 				high, below = i-1, other
 			}
 		}

@@ -17,15 +17,17 @@ type Needs struct {
 	// Appliances is by node: which templates it may download.
 	Appliances map[string]bool
 	Pools      bool // which pools there are
+	// Volumes: which volumes a storage holds for a container that names one that it is not known to have.
+	Volumes map[Shelf]bool
 }
 
 func newNeeds() Needs {
-	return Needs{Storages: map[string]bool{}, Templates: map[string]bool{}, Appliances: map[string]bool{}}
+	return Needs{Storages: map[string]bool{}, Templates: map[string]bool{}, Appliances: map[string]bool{}, Volumes: map[Shelf]bool{}}
 }
 
 // None reports whether nothing more must be known.
 func (n Needs) None() bool {
-	return !n.Guests && !n.Permissions && !n.Pools && len(n.Storages)+len(n.Templates)+len(n.Bridges)+len(n.Appliances) == 0
+	return !n.Guests && !n.Permissions && !n.Pools && len(n.Storages)+len(n.Templates)+len(n.Bridges)+len(n.Appliances)+len(n.Volumes) == 0
 }
 
 // Needs returns what the plan assumes and the observation does not say. A plan that creates nothing and
@@ -37,6 +39,8 @@ func (p *Plan) Needs(have *Live) Needs {
 	maps.Copy(n.Storages, p.needs.Storages)
 	maps.Copy(n.Templates, p.needs.Templates)
 	maps.Copy(n.Appliances, p.needs.Appliances)
+	maps.Copy(n.Volumes, p.needs.Volumes)
+	n.Permissions = n.Permissions || p.needs.Permissions
 	for _, l := range p.Lanes {
 		if l.Kind != ContainerKind {
 			continue

@@ -160,15 +160,15 @@ func revertFirst(edits []edit, have *Observed) (steps []Step, rest []edit) {
 	var drop []edit
 	for _, e := range edits {
 		if have.pending(e.key) && !slices.ContainsFunc(drop, func(d edit) bool { return d.key == e.key }) {
-			drop = append(drop, e.reverted())
+			drop = append(drop, e)
 		}
 		if e.kind != editRevert {
 			e.undo = false
 			rest = append(rest, e)
 		}
 	}
-	for _, part := range byLane(drop) {
-		op, step := SetConfig{Set: proxmox.Values{}}, Step{Access: part[0].change.Access, Cause: "drops what is pending before the stop puts it in force"}
+	for _, part := range byLane(drop, func(e edit) setting.Access { return e.drop }) {
+		op, step := SetConfig{Set: proxmox.Values{}}, Step{Access: part[0].drop, Cause: "drops what is pending before the stop puts it in force"}
 		for _, e := range part {
 			op.Revert = append(op.Revert, e.key)
 			if e.kind == editRevert {
@@ -202,17 +202,17 @@ func volumeSteps(edits []edit) []Step {
 
 // configStep is one call with all the given edits, or one for each lane; none where there are none.
 func configStep(edits []edit) (steps []Step) {
-	for _, part := range byLane(edits) {
+	for _, part := range byLane(edits, func(e edit) setting.Access { return e.change.Access }) {
 		steps = append(steps, configCall(part)...)
 	}
 	return steps
 }
 
 // byLane parts edits into those that an API token makes and those that root makes, leaving out what is empty.
-func byLane(edits []edit) (parts [][]edit) {
+func byLane(edits []edit, access func(edit) setting.Access) (parts [][]edit) {
 	var token, root []edit
 	for _, e := range edits {
-		if e.change.Access.Root {
+		if access(e).Root {
 			root = append(root, e)
 		} else {
 			token = append(token, e)

@@ -41,8 +41,11 @@ func (c *computation) recreate(w *spec.Container, have *Observed, edits []edit) 
 		Step{Op: Backup{Storage: w.Lifecycle.BackupTo}, Cause: "of the container as it is"},
 		Step{Op: RestoreOver{Values: anew(have, need)}, Effect: setting.Recreate, Why: lane.Changes},
 	)
-	if have.Running && w.Power != spec.Stopped {
+	switch {
+	case have.Running && w.Power != spec.Stopped:
 		lane.Steps = append(lane.Steps, Step{Op: Start{}, Cause: "stopped to be made anew"})
+	case w.Power == spec.Running:
+		lane.Steps = append(lane.Steps, Step{Op: Start{}, Cause: "state: running"})
 	}
 	c.plan.Lanes = append(c.plan.Lanes, lane)
 	return true

@@ -67,6 +67,34 @@ func TestRootChange(t *testing.T) {
 0 in sync
 `,
 	}, {
+		name: "what root has set, a token may not drop a change of", want: `"features": {"nesting": true, "keyctl": true}`,
+		have: proxmox.Config{
+			Current: with(webValues(), "features", "keyctl=1,nesting=1"), Pending: proxmox.Values{"features": "nesting=1"},
+		},
+		plan: "101 web: blocked: features: API tokens may only change nesting; tend acts with an API token, to which Proxmox answers: " +
+			"Permission check failed (changing feature flags (except nesting) is only allowed for root@pam)\n0 in sync\n",
+	}, {
+		name: "nor before a stop", want: `"features": {"nesting": false, "keyctl": true}`,
+		have: proxmox.Config{
+			Current: with(webValues(), "features", "keyctl=1,nesting=1"), Pending: proxmox.Values{"features": "nesting=1"},
+		},
+		edit: func(c *spec.Container) { c.Power = spec.Stopped },
+		plan: `101 web: change on pve1 · restart
+  1. shut down (state: stopped)
+101 web: blocked: features: the stop would put another value in force, which is pending: API tokens may only change nesting; tend acts with an API token, to which Proxmox answers: Permission check failed (changing feature flags (except nesting) is only allowed for root@pam)
+0 in sync
+`,
+	}, {
+		name: "but root may", nodes: []string{"pve1"}, want: `"features": {"nesting": true, "keyctl": true}`,
+		have: proxmox.Config{
+			Current: with(webValues(), "features", "keyctl=1,nesting=1"), Pending: proxmox.Values{"features": "nesting=1"},
+		},
+		plan: `101 web: change on pve1 · online
+  + feature keyctl · online (drops a change that is pending)
+  1. as root: revert features
+0 in sync
+`,
+	}, {
 		name: "raw lines are written while it is stopped", nodes: []string{"pve1"}, want: raw, edit: restartNow,
 		plan: `101 web: change on pve1 · restart
   + raw LXC line lxc.cgroup2.devices.allow: c 10:200 rwm · restart

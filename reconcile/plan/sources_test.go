@@ -9,6 +9,7 @@ import (
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/reconcile/plan"
 	"github.com/felhom/tend/spec"
+	"github.com/felhom/tend/spec/setting"
 )
 
 // TestSources shows that a container from a source with settings of its own is not started before it is right.
@@ -113,6 +114,24 @@ func TestDependsOn(t *testing.T) {
 			t.Errorf("plan:\n%s", p)
 		}
 	})
+	for why, edit := range map[string]func(*spec.Container){
+		"for a setting": func(c *spec.Container) { setting.TimeZone.Set(c.Settings, "host") },
+		"for a move":    func(c *spec.Container) { setting.Storage.Set(setting.RootFS.Or(c.Settings, nil), "local") },
+	} {
+		t.Run("it runs and is restarted, the other cannot run: it runs again "+why, func(t *testing.T) {
+			want := declared(func(c *spec.Container) { restartNow(c); edit(c) }, func(c *spec.Container) { c.From = spec.From{} })
+			p := plan.Compute(want, observe(t, true, proxmox.Config{Current: webValues()}), plan.Policy{})
+			l := p.Lane(101)
+			if len(p.Blocked) != 1 || l == nil || len(l.After) != 0 {
+				t.Fatalf("plan:\n%s", p)
+			}
+			switch last := l.Steps[len(l.Steps)-1].Op.(type) {
+			case plan.Start, plan.Reboot:
+			default:
+				t.Errorf("the last step is %s:\n%s", last.Verb(), p)
+			}
+		})
+	}
 	t.Run("the other shall not run: nothing to wait for", func(t *testing.T) {
 		p := plan.Compute(declared(same, func(c *spec.Container) { c.Power = spec.Stopped }), nothing(), plan.Policy{})
 		if l := p.Lane(101); len(l.Steps) != 2 || len(l.After) != 0 {

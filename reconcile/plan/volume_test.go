@@ -1,6 +1,8 @@
 package plan_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -132,6 +134,59 @@ func TestVolumes(t *testing.T) {
 0 in sync
 `,
 	}, {
+		name: "a new path that would hide another mount is refused", stopped: true,
+		want: `"mounts": {"/a": {"volume": "` + b + `"}, "/a/b": {"storage": "local", "size": "2GiB"}}`,
+		have: []string{"mp0", a + ",mp=/a/b,size=2G", "mp1", b + ",mp=/b,size=2G"},
+		plan: `101 web: blocked: mount /a: it would hide the mount /a/b, which has the lower index
+0 in sync
+`,
+	}, {
+		name: "a new path that another mount would hide is refused", stopped: true,
+		want: `"mounts": {"/b": {"storage": "local", "size": "2GiB"}, "/b/c": {"volume": "` + a + `"}}`,
+		have: []string{"mp0", a + ",mp=/a,size=2G", "mp1", b + ",mp=/b,size=2G"},
+		plan: `101 web: blocked: mount /b/c: the mount /b hides it, which has the higher index
+0 in sync
+`,
+	}, {
+		name: "a mount that somebody has hidden is told of", stopped: true,
+		want: `"mounts": {"/b": {"storage": "local", "size": "2GiB"}, "/b/c": {"storage": "local", "size": "2GiB"}}`,
+		have: []string{"mp0", a + ",mp=/b/c,size=2G", "mp1", b + ",mp=/b,size=2G"},
+		plan: `101 web: blocked: mount /b/c: the mount /b hides it, which has the higher index
+0 in sync
+`,
+	}, {
+		name: "a volume that is named for another path goes there, and is not mounted twice", stopped: true,
+		want: `"mounts": {"/a": {"storage": "local", "size": "1GiB"}, "/b": {"volume": "` + a + `"}}`,
+		have: []string{"mp0", a + ",mp=/a,size=2G"},
+		plan: `101 web: change on pve1 · online
+  + mount /a 1 GiB on local · online
+  ~ mount /b path in the container /a → /b · online
+  1. set mp0="local:101/vm-101-disk-1.raw,mp=/b,size=2G"
+  2. set mp1="local:1,mp=/a"
+0 in sync
+`,
+	}, {
+		name: "a template whose flag somebody has taken away gets the flag back", stopped: true, want: `"template": true`,
+		have: []string{"rootfs", "local-btrfs:101/base-101-disk-0.raw,size=1G"},
+		plan: `101 web: change on pve1 · online
+  ~ template no → yes · online (for good)
+  1. set template="1"
+0 in sync
+`,
+	}, {
+		name: "a container with a bind mount becomes no template", stopped: true,
+		want: `"template": true, "mounts": {"/a": {"hostPath": "/srv"}}`, have: []string{"mp0", "/srv,mp=/a"},
+		plan: `101 web: blocked: template: mount /a shows a path of the node, which no template can
+0 in sync
+`,
+	}, {
+		name: "with another volume since, it can become none", stopped: true,
+		want: `"template": true, "mounts": {"/a": {"storage": "local", "size": "2GiB"}}`,
+		have: []string{"rootfs", "local-btrfs:101/base-101-disk-0.raw,size=1G", "mp0", a + ",mp=/a,size=2G"},
+		plan: `101 web: blocked: template: it was a template before: volume local-btrfs:101/base-101-disk-0.raw is one of a template, of which Proxmox makes no second
+0 in sync
+`,
+	}, {
 		name: "a volume whose name is a size is never written back", stopped: true,
 		want: `"mounts": {"/a": {"volume": "local:vm-101-disk-9", "backup": true}}`, have: []string{"mp0", "local:8,mp=/a"},
 		plan: `101 web: blocked: mount /a: another volume or directory is mounted there
@@ -147,5 +202,55 @@ func TestVolumes(t *testing.T) {
 				t.Errorf("plan (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestAttach shows which volumes that a spec names are mounted: Proxmox would find out only when the container starts.
+func TestAttach(t *testing.T) {
+	const volume, theirs = "local:101/vm-101-disk-7.raw", "local:102/vm-102-disk-0.raw"
+	shelf := plan.Shelf{Node: "pve1", Storage: "local", Guest: 101}
+	holding := func(more ...string) proxmox.Permissions {
+		all := map[string]bool{}
+		for _, p := range append(more, "VM.Audit", "VM.Allocate", "VM.Config.Disk", "VM.Config.CPU", "VM.Config.Memory", "VM.Config.Network", "VM.Config.Options", "Datastore.AllocateSpace") {
+			all[p] = true
+		}
+		return proxmox.Permissions{"/": all}
+	}
+	sees := holding("Datastore.Audit")
+	cases := []struct {
+		name, volume string
+		held         map[string]bool
+		permissions  proxmox.Permissions
+		blocked      string
+	}{
+		{"it is there", volume, map[string]bool{volume: true}, sees, ""},
+		{"it is not there", volume, map[string]bool{}, sees, "volume local:101/vm-101-disk-7.raw does not exist"},
+		{"the token is not shown what is there", volume, map[string]bool{}, holding(), ""},
+		{"there is no such storage", "usb:101/vm-101-disk-7.raw", nil, sees, "storage usb does not exist on node pve1"},
+		{"it is another container's", theirs, nil, sees, "volume local:102/vm-102-disk-0.raw belongs to container 102"},
+	}
+	for _, tc := range cases {
+		for _, fresh := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, new container %t", tc.name, fresh), func(t *testing.T) {
+				have := nothing()
+				if !fresh {
+					have.Containers = observe(t, true, proxmox.Config{Current: webValues()}).Containers
+				}
+				want := declare(t, `"mounts": {"/a": {"volume": "`+tc.volume+`"}}`)
+				if p := plan.Compute(want, have, plan.Policy{}); tc.held != nil && !p.Needs(have).Volumes[shelf] {
+					t.Errorf("it is not asked for what storage local holds: %+v", p.Needs(have))
+				}
+				have.Volumes, have.Permissions = map[plan.Shelf]map[string]bool{shelf: tc.held}, tc.permissions
+				var got []string
+				for _, b := range plan.Compute(want, have, plan.Policy{}).Blocked {
+					if strings.Contains(b.Reason, "volume") || strings.Contains(b.Reason, "storage") {
+						got = append(got, strings.TrimPrefix(b.Reason, "mount /a: "))
+					}
+				}
+				if text := strings.Join(got, "; "); text != tc.blocked {
+					t.Errorf("blocked: %q, want %q", text, tc.blocked)
+				}
+			})
+		}
 	}
 }

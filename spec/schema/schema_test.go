@@ -281,7 +281,7 @@ func allowed(err error) bool {
 		for _, part := range []string{
 			"has no source", "stands without an address", "there is no profile", "size: is missing", "storage: is missing", "means nothing", "clone.id: is missing", "there is no container", "backupTo: is missing",
 			"there is no snapshot policy", "schedule: is missing", "keep: keeps nothing", "means nothing without a command",
-			"goes with url alone", "checksum: is missing", "select: is missing", "goes with all", "all: selects nothing",
+			"goes with url alone", "does not go without a bridge", "checksum: is missing", "select: is missing", "goes with all", "all: selects nothing",
 			"there is no host mount", "write hostMount, or the whole path", "there is no file",
 		} {
 			ok = ok || strings.Contains(line, part)

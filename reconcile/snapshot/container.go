@@ -1,0 +1,187 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/reconcile/retention"
+)
+
+// container does what is due for one container.
+func (r *run) container(ctx context.Context, s subject, c *Container) error {
+	have, err := r.list(ctx, s)
+	if err != nil {
+		return err
+	}
+	if stuck, err := r.stuck(ctx, s.ref, s.lock, have); stuck != nil || err != nil {
+		c.Stuck = stuck
+		c.tell(s, have, r.now)
+		return errors.Join(err, asError(stuck))
+	}
+	mem := r.schedule(s, have, c)
+	if c.Due && !r.DryRun && !r.stopping() {
+		if have, err = r.take(ctx, s, have, c); err != nil {
+			r.note(s, mem, true)
+			c.tell(s, have, r.now)
+			return err
+		}
+		mem.Failed = false
+		r.note(s, mem, false)
+	} else if !r.DryRun {
+		r.Memory.set(s.ref.ID, s.policy.Name, mem)
+	}
+	c.tell(s, have, r.now)
+	return r.drop(ctx, s, have, mem.Failed, c)
+}
+
+func asError(s *Stuck) error {
+	if s == nil {
+		return nil
+	}
+	return s
+}
+
+// list reads the snapshots.
+func (r *run) list(ctx context.Context, s subject) ([]proxmox.Snapshot, error) {
+	have, err := r.Client.Snapshots(ctx, s.ref)
+	if err != nil {
+		return nil, fmt.Errorf("list snapshots of container %d: %w", s.ref.ID, err)
+	}
+	return have.List, nil
+}
+
+// schedule says whether a snapshot is to be taken now, and returns what is remembered.
+func (r *run) schedule(s subject, have []proxmox.Snapshot, c *Container) memory {
+	mem := r.Memory.get(s.ref.ID, s.policy.Name)
+	last := s.policy.Last(have)
+	if mem.Tried.After(last) {
+		last = mem.Tried
+	}
+	if last.IsZero() {
+		last = mem.First
+	}
+	if mem.First.IsZero() {
+		mem.First = r.now
+	}
+	due, ever := s.policy.Due(s.want.ID.String(), last, r.now)
+	if ever {
+		c.Next, c.Missed = due.At, due.Missed
+	}
+	c.Due = ever && due.Now(r.now) && r.Take == TakeDue || r.Take == TakeNow
+	return mem
+}
+
+// note remembers an attempt.
+func (r *run) note(s subject, mem memory, failed bool) {
+	mem.Tried, mem.Failed = r.now, failed
+	r.Memory.set(s.ref.ID, s.policy.Name, mem)
+}
+
+// tell says of a container how its snapshots are.
+func (c *Container) tell(s subject, have []proxmox.Snapshot, now time.Time) {
+	c.Newest = s.policy.Last(have)
+	c.Overdue = !c.Newest.IsZero() && s.policy.Overdue(c.Newest, now)
+}
+
+// take takes a snapshot, and returns the list in which it stands as complete.
+func (r *run) take(ctx context.Context, s subject, have []proxmox.Snapshot, c *Container) ([]proxmox.Snapshot, error) {
+	kind := retention.Scheduled
+	if r.Take == TakeNow {
+		kind = retention.ByHand
+	}
+	name := retention.Name{Prefix: s.policy.Prefix, Policy: s.policy.Name, At: r.now.UTC().Truncate(time.Second)}.String()
+	err := r.before(ctx, s)
+	if err == nil {
+		err = r.do(ctx, s, call{verb: "take", snapshot: name, send: func(ctx context.Context) (proxmox.UPID, error) {
+			return r.Client.Snapshot(ctx, s.ref, name, s.policy.Description(kind))
+		}})
+	}
+	err = errors.Join(err, r.after(ctx, s)) // whatever came before it: a command before may have stopped something
+	now, listErr := r.list(ctx, s)
+	if listErr != nil {
+		return have, errors.Join(err, listErr)
+	}
+	i := slices.IndexFunc(now, func(x proxmox.Snapshot) bool { return x.Name == name })
+	switch {
+	case i >= 0 && now[i].State == "":
+		c.Taken = name
+	case err == nil:
+		err = fmt.Errorf("snapshot %s of container %d is not there though its task ended well", name, s.ref.ID)
+	}
+	if err != nil {
+		c.Stuck, _ = r.look(ctx, s, now)
+	}
+	return now, err
+}
+
+// look reports whether a container is stuck after something failed, with its lock as it is now.
+func (r *run) look(ctx context.Context, s subject, have []proxmox.Snapshot) (*Stuck, error) {
+	cfg, err := r.Client.Config(ctx, s.ref)
+	if err != nil {
+		return nil, err
+	}
+	return r.stuck(ctx, s.ref, cfg.Current["lock"], have)
+}
+
+// drop drops what retention gives up, and what policies leave that the container does not have any more.
+func (r *run) drop(ctx context.Context, s subject, have []proxmox.Snapshot, failed bool, c *Container) error {
+	m := retention.Moment{Now: r.now, CreateFailed: failed, Consent: r.Consent}
+	c.Decision = retention.Decide(have, s.policy, m)
+	if r.Keep || r.DryRun {
+		return nil
+	}
+	fresh := true
+	for _, p := range append([]retention.Policy{s.policy}, retention.Leftover(r.want, s.want)...) {
+		for !r.stopping() && ctx.Err() == nil {
+			if !fresh {
+				var err error
+				if have, err = r.list(ctx, s); err != nil {
+					return err
+				}
+			}
+			m.Dropped = len(c.Dropped)
+			drops := retention.Decide(have, p, m).Drops()
+			if len(drops) == 0 {
+				fresh = true // this very list serves the next policy
+				break
+			}
+			if err := r.dropOne(ctx, s, have, drops[0].Name, c); err != nil {
+				return err
+			}
+			fresh = len(drops) == 1 && p.Name == s.policy.Name && !r.leaves(s)
+			if fresh {
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+// leaves reports whether policies that the container does not have any more may have left snapshots to drop.
+func (r *run) leaves(s subject) bool { return len(retention.Leftover(r.want, s.want)) > 0 }
+
+// dropOne drops one snapshot. Where that fails, it looks whether the container is stuck now.
+func (r *run) dropOne(ctx context.Context, s subject, have []proxmox.Snapshot, name string, c *Container) error {
+	err := r.do(ctx, s, call{verb: "drop", snapshot: name, send: func(ctx context.Context) (proxmox.UPID, error) {
+		return r.Client.DeleteSnapshot(ctx, s.ref, name, false)
+	}})
+	if err == nil {
+		c.Dropped = append(c.Dropped, name)
+		return nil
+	}
+	if now, listErr := r.list(ctx, s); listErr == nil {
+		have = now
+	}
+	stuck, lookErr := r.look(ctx, s, have)
+	if stuck != nil {
+		c.Stuck = stuck
+		r.Log.WarnContext(ctx, "container stuck", slog.Int("guest", int(s.ref.ID)), slog.String("lock", stuck.Lock), slog.String("snapshot", name))
+		return fmt.Errorf("%w; %w", err, stuck)
+	}
+	return errors.Join(err, lookErr)
+}
