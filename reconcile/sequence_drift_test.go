@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -224,4 +225,14 @@ func (l rootLane) SetRaw(ctx context.Context, r proxmox.Ref, lines []proxmox.Raw
 		}
 		return kept.String() + text.String() + raw[min(at+1, len(raw)):]
 	})
+}
+
+// Mount is refused: the specs of the sequences have no host mounts.
+func (rootLane) Mount(context.Context, string, string, proxmox.HostMount, bool) error {
+	return errors.ErrUnsupported
+}
+
+// PutSnippet is refused: the specs of the sequences have no snippets.
+func (rootLane) PutSnippet(context.Context, string, string, []byte) error {
+	return errors.ErrUnsupported
 }
