@@ -19,7 +19,7 @@ import (
 )
 
 // A tape is a connection that says a fixed text, keeps what it is told, and ends once it is asked for more than there is
-// and nothing is under way: only then the server sets the deadline of silence.
+// and nothing is under way: only then the server has set a deadline.
 type tape struct {
 	net.Conn
 	mu     sync.Mutex
@@ -60,7 +60,7 @@ func (c *tape) Write(p []byte) (int, error) {
 func (c *tape) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.waits = time.Until(t) > helper.BodyTime
+	c.waits = !t.IsZero()
 	c.asked.Broadcast()
 	return nil
 }

@@ -50,7 +50,6 @@ func (s *Server) converse(ctx, hard context.Context, conn net.Conn, peer Peer) {
 	for {
 		select {
 		case in := <-arrivals:
-			_ = conn.SetReadDeadline(time.Time{})
 			a := c.handle(gone, hard, in)
 			if !c.send(a) || a.Refusal != nil && a.Refusal.ends() {
 				return
@@ -74,6 +73,7 @@ func (c *session) read(gone context.Context, arrivals chan<- arrival) {
 		if err == nil {
 			_ = c.conn.SetReadDeadline(time.Now().Add(bodyTime))
 			in.body, in.err = readBody(c.conn, n)
+			_ = c.conn.SetReadDeadline(time.Time{}) // a request may take hours
 		}
 		select {
 		case arrivals <- in:
