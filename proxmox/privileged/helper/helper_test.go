@@ -152,7 +152,6 @@ func run(t *testing.T, d *doer, change ...func(*helper.Options)) *stand {
 type talk struct {
 	*stand
 	conn net.Conn
-	seq  uint64
 }
 
 func (s *stand) talk() *talk {
