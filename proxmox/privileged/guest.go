@@ -140,7 +140,7 @@ func (r Create) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads what MarshalJSON writes.
 func (r *Create) UnmarshalJSON(data []byte) error {
 	var t createText
-	if err := strict(data, &t); err != nil {
+	if err := Decode(data, &t); err != nil {
 		return err
 	}
 	*r = Create{t.Node, proxmox.CreateParams{

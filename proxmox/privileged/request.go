@@ -78,6 +78,9 @@ func Marshal(r Request) ([]byte, error) {
 // or with a field that its kind does not have.
 var ErrMalformed = errors.New("malformed request")
 
+// ErrUnknown is the error of a request of a version or kind that is not known. It matches [ErrMalformed].
+var ErrUnknown = fmt.Errorf("%w: unknown", ErrMalformed)
+
 // Unmarshal reads what Marshal writes, and takes no word that it does not know. The request still is to be validated.
 // Its errors match [ErrMalformed] and quote nothing of the text.
 func Unmarshal(data []byte) (Request, error) {
@@ -85,18 +88,18 @@ func Unmarshal(data []byte) (Request, error) {
 		return nil, fmt.Errorf("%w: it is longer than %d bytes", ErrMalformed, MaxSize)
 	}
 	var e envelope
-	if err := strict(data, &e); err != nil {
+	if err := Decode(data, &e); err != nil {
 		return nil, fmt.Errorf("%w: it is not an envelope of version, kind and request", ErrMalformed)
 	}
 	if e.Version != Version {
-		return nil, fmt.Errorf("%w: it is of version %d, and only %d is known: caller and helper are not of the same tend", ErrMalformed, e.Version, Version)
+		return nil, fmt.Errorf("%w: it is of version %d, and only %d is known: caller and helper are not of the same tend", ErrUnknown, e.Version, Version)
 	}
 	make, ok := kinds[e.Kind]
 	if !ok {
-		return nil, fmt.Errorf("%w: %.40q is no kind of request", ErrMalformed, e.Kind)
+		return nil, fmt.Errorf("%w: %.40q is no kind of request", ErrUnknown, e.Kind)
 	}
 	r := make()
-	if err := strict(e.Request, r); err != nil {
+	if err := Decode(e.Request, r); err != nil {
 		return nil, fmt.Errorf("%w: it is not a request of the kind %s", ErrMalformed, e.Kind)
 	}
 	return value(r), nil
@@ -129,8 +132,8 @@ func value(r Request) Request {
 	return r
 }
 
-// strict decodes one JSON value with no unknown field and nothing after it.
-func strict(data []byte, into any) error {
+// Decode reads one JSON value with no unknown field and nothing after it: what comes over the socket is this or nothing.
+func Decode(data []byte, into any) error {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(into); err != nil {

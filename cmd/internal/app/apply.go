@@ -15,6 +15,7 @@ import (
 
 	"github.com/felhom/tend/cmd/internal/config"
 	"github.com/felhom/tend/cmd/internal/view"
+	"github.com/felhom/tend/proxmox/privileged/helper"
 	"github.com/felhom/tend/reconcile"
 	"github.com/felhom/tend/reconcile/execute"
 	"github.com/felhom/tend/reconcile/journal"
@@ -196,7 +197,7 @@ func (a application) carryOut(p view.Plan) error {
 		return err
 	}
 	a.progress.Align(p.Lanes)
-	outcome, err := a.run.Apply(a.in.ctx)
+	outcome, err := a.run.Apply(helper.WithClaim(a.in.ctx, claimOf(p)))
 	a.progress.Close()
 	shown.Outcome = &outcome
 	if werr := a.write(shown); werr != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/felhom/tend/cmd/internal/config"
+	"github.com/felhom/tend/cmd/internal/doctor"
 	"github.com/felhom/tend/cmd/internal/sandbox"
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/proxmox/privileged/lane"
@@ -26,6 +27,7 @@ type session struct {
 	shown     string      // what a person calls it
 	journal   string      // its journal, a file
 	root      *lane.Actor // who acts as root there; nil: nobody
+	lane      doctor.Lane // how that was found
 	close     func()
 }
 
@@ -51,7 +53,7 @@ func sandboxFlag(cmd *cobra.Command) {
 	f.Lookup("sandbox").NoOptDefVal = sandbox.DefaultFile
 }
 
-// connect opens the session that flags, environment and file describe. It sends nothing.
+// connect opens the session that flags, environment and file describe. It sends nothing to the cluster.
 func (s *Streams) connect(cmd *cobra.Command) (*session, error) {
 	c, err := s.settings(cmd)
 	if err != nil {
@@ -75,7 +77,7 @@ func (s *Streams) connect(cmd *cobra.Command) (*session, error) {
 	if c.Exposed != "" {
 		log.Warn("everyone on this machine can use the token's file: chmod 600 it, and make a new token where that matters", "file", c.Exposed)
 	}
-	root, err := rootOf(c, c.Endpoint)
+	root, found, err := rootOf(cmd.Context(), c, c.Endpoint, log)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +89,7 @@ func (s *Streams) connect(cmd *cobra.Command) (*session, error) {
 	}
 	return &session{
 		transport: t, client: proxmox.NewClient(t), config: c, log: log, target: t.Endpoint(), shown: t.Endpoint(),
-		journal: filepath.Join(c.StateDir, safeName(t.Endpoint())+".journal"), root: root, close: t.Close,
+		journal: filepath.Join(c.StateDir, safeName(t.Endpoint())+".journal"), root: root, lane: found, close: t.Close,
 	}, nil
 }
 
@@ -103,9 +105,10 @@ func openSandbox(file string, c *config.Config, log *slog.Logger) (*session, err
 	if err != nil {
 		path = file
 	}
+	root, found := rootOfSandbox(c, b)
 	return &session{
 		transport: b.Transport(), client: proxmox.NewClient(b.Transport()), config: c, log: log,
-		target: "the sandbox " + path, shown: "the sandbox " + file, journal: file + ".journal", root: rootOfSandbox(c, b), close: b.Close,
+		target: "the sandbox " + path, shown: "the sandbox " + file, journal: file + ".journal", root: root, lane: found, close: b.Close,
 	}, nil
 }
 

@@ -26,8 +26,8 @@ func newDoctor(s *Streams) *cobra.Command {
 		Aliases: []string{"selftest"},
 		Short:   "Examine the connection, the privileges and the cluster",
 		Long: `Show which settings were found where, and examine the cluster: connection and version,
-quorum, privileges (which are missing and what they block), clocks, nodes and storages.
-Nothing is changed.
+quorum, privileges (which are missing and what they block), clocks, nodes, storages, and
+who does what only root@pam may. Nothing is changed.
 
 With --task it also proves that tasks are handled rightly: on a scratch container, which
 is destroyed afterwards, or on the one of --container, it takes a snapshot, rolls back and
@@ -87,6 +87,7 @@ func examine(cmd *cobra.Command, s *Streams, o doctorOptions) error {
 		ctx := cmd.Context()
 		d := doctor.Doctor{Transport: ses.transport, Now: time.Now}
 		r.Findings = append(exposed(c), d.Examine(ctx)...)
+		r.Findings = append(r.Findings, ses.lane.Findings()...)
 		if o.task && doctor.Worst(r.Findings) < doctor.Failed {
 			t := doctor.TaskTest{Client: ses.client, Guest: proxmox.VMID(o.container)}
 			r.Findings = append(r.Findings, t.Run(ctx)...)

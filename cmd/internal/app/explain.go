@@ -20,7 +20,8 @@ the like, or without them.` + exits("0  explained", "1  there is no such field")
   tend explain mounts.size
   tend explain containers.media.network.eth0.ipv4
   tend explain schedule "mon..fri 22:00"
-  tend explain policy nightly examples/homelab --year`,
+  tend explain policy nightly examples/homelab --year
+  tend explain root`,
 		Args: atMostOne("field"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			path := ""
@@ -34,6 +35,19 @@ the like, or without them.` + exits("0  explained", "1  there is no such field")
 			return view.Raw(s.Out, []byte(text))
 		},
 	}
-	cmd.AddCommand(newExplainSchedule(s), newExplainPolicy(s))
+	cmd.AddCommand(newExplainSchedule(s), newExplainPolicy(s), newExplainRoot(s))
 	return cmd
+}
+
+func newExplainRoot(s *Streams) *cobra.Command {
+	return &cobra.Command{
+		Use:   "root",
+		Short: "Print the closed list of what is done as root",
+		Long: `Print the closed list of what only root@pam may do and tend has done as root, where the
+setting lane says so: what Proxmox answers to a token, what is run instead, what is looked
+at before and after, and how it is undone.` + exits("0  printed"),
+		Example: "  tend explain root",
+		Args:    noArgs,
+		RunE:    func(*cobra.Command, []string) error { return view.Exceptions(s.Out, s.style()) },
+	}
 }

@@ -31,7 +31,8 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	testscript.Main(m, map[string]func(){
-		"tend": func() { os.Exit(app.Run(context.Background(), os.Args[1:], app.System())) },
+		"tend":       func() { os.Exit(app.Run(context.Background(), os.Args[1:], app.System())) },
+		"lab-helper": labHelper,
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/felhom/tend/cmd/internal/config"
 	"github.com/felhom/tend/cmd/internal/view"
+	"github.com/felhom/tend/proxmox/privileged/lane"
 )
 
 // Streams are everything that the program sees of its surroundings besides files and the network.
@@ -26,6 +27,8 @@ type Streams struct {
 	Width int
 	// Signals tells the channel of SIGINT, SIGTERM and SIGHUP, and stop ends that; nil: there are none.
 	Signals func() (c <-chan os.Signal, stop func())
+	// Backend is where tend helper acts as root; nil: this machine, if it is a node. Only tests have another.
+	Backend func() (lane.Backend, error)
 
 	colour string // --color
 }

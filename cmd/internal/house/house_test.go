@@ -156,14 +156,15 @@ func TestLayers(t *testing.T) {
 // fail: the fence is worth what it catches.
 func TestFence(t *testing.T) {
 	added := map[string]string{ // package that gets the import → import
-		"proxmox/rest":            "os/exec",
-		"proxmox":                 "os/exec", // rest stands on it
-		"reconcile/execute":       "os/exec",
-		"cmd/internal/app":        "os/exec",
-		"proxmox/privileged":      "net/http",
-		"proxmox/privileged/lane": "net/http",
-		"proxmox/privileged/host": "net/http",
-		"proxmox/sim":             module + "/proxmox/privileged",
+		"proxmox/rest":              "os/exec",
+		"proxmox":                   "os/exec", // rest stands on it
+		"reconcile/execute":         "os/exec",
+		"cmd/internal/app":          "os/exec",
+		"proxmox/privileged":        "net/http",
+		"proxmox/privileged/lane":   "net/http",
+		"proxmox/privileged/host":   "net/http",
+		"proxmox/privileged/helper": "net/http",
+		"proxmox/sim":               module + "/proxmox/privileged",
 	}
 	dir := t.TempDir()
 	overlay := map[string]map[string]string{"Replace": {}}
@@ -191,7 +192,7 @@ func TestFence(t *testing.T) {
 		"proxmox/rest imports os/exec", "proxmox/rest reaches os/exec", "proxmox imports os/exec",
 		"reconcile/execute imports os/exec", "cmd/internal/app imports os/exec",
 		"proxmox/privileged reaches net/http", "proxmox/privileged/lane reaches net/http",
-		"proxmox/privileged/host reaches net/http", "proxmox/sim imports proxmox/privileged",
+		"proxmox/privileged/host reaches net/http", "proxmox/privileged/helper reaches net/http", "proxmox/sim imports proxmox/privileged",
 	} {
 		if !found[want] {
 			t.Errorf("nothing found that %s", want)

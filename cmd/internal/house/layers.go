@@ -51,6 +51,7 @@ func layers() []Layer {
 		{"proxmox/rest/...", wire, "a transport carries requests; it knows no other transport and no spec"},
 		{"proxmox/privileged", append([]string{"proxmox/conffile"}, wire...), "the closed list knows neither who carries it out nor any spec"},
 		{"proxmox/privileged/host", append([]string{"proxmox/privileged"}, wire...), "the node runs and writes what it is told to, and knows no sequence and no spec"},
+		{"proxmox/privileged/helper", append([]string{"proxmox/privileged", "proxmox/privileged/lane"}, wire...), "the helper reads what others send and hands it on; it knows no node, no file of a container and no spec"},
 		{"proxmox/privileged/...", append([]string{"proxmox/privileged", "proxmox/conffile"}, wire...), "the lane knows its backends by an interface; it knows no transport and no spec"},
 		{"proxmox/sim/...", append([]string{"proxmox/conffile"}, wire...), "a transport carries requests; it knows no other transport and no spec"},
 		{"proxmox/conformance/...", wire, "the contract of the transports belongs to none of them"},
@@ -159,6 +160,11 @@ func reachBans() []Ban {
 			Places: []string{"proxmox/rest/..."},
 			Banned: []string{"os/exec"},
 			Why:    "whoever holds an API token must not be able to run commands on the host",
+		},
+		{
+			Places: []string{"proxmox/privileged/helper"},
+			Banned: []string{"os/exec"},
+			Why:    "what reads the bytes of others runs nothing itself: it hands typed requests to a lane that its caller gives it",
 		},
 		{
 			Places: []string{"proxmox/privileged/..."},

@@ -29,7 +29,7 @@ const maxRead = 2 << 20
 
 // made are the directories that are made where they are missing: tend's own, and Proxmox's after a boot
 // (pve-container LXC/Config.pm makes it likewise).
-var made = map[string]fs.FileMode{"/run/tend": 0o700, "/run/lock/lxc": 0o755}
+var made = map[string]fs.FileMode{"/run/tend": 0o755, "/run/lock/lxc": 0o755}
 
 // directory opens the directory that a path is in, one step after the other, each of which must be a directory and no
 // symbolic link. Where strict, none may be writable by others than root: whoever can write to a directory can put
