@@ -490,3 +490,40 @@ func TestOrder(t *testing.T) {
 		t.Errorf("starts: %v", starts)
 	}
 }
+
+// TestLeftDown: a container that was stopped for a move and cannot be started again is a failure, also where its spec
+// is content with any state.
+func TestLeftDown(t *testing.T) {
+	n := newNode(t, sim.Options{})
+	with := func(storage string) *spec.State {
+		return five(func(c *spec.Container) {
+			root := setting.RootFS.Or(c.Settings, nil)
+			setting.Storage.Set(root, storage)
+			c.Power = spec.Any
+		})
+	}
+	r := n.reconciler(nil)
+	converged(t, once(t, r, with("local")))
+	for _, c := range with("local").Containers {
+		if _, err := n.root.Start(t.Context(), ref(c.ID)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.reset(func(_ int, c sim.Call) sim.Fault {
+		if c.Method == "POST" && c.Path == "/nodes/pve1/lxc/201/status/start" {
+			return sim.Fault{TaskError: "startup for container '201' failed"}
+		}
+		return sim.Fault{}
+	})
+	r.Policy.RestartAll = true
+	out, err := r.Once(t.Context(), with("local-btrfs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := find(t, out, 201); c.State != reconcile.Failed || c.Err == nil || !strings.Contains(c.Err.Error(), "startup for container") {
+		t.Errorf("it is %s: %v", c.State, c.Err)
+	}
+	if c := find(t, out, 202); c.State != reconcile.Restarted {
+		t.Errorf("another one is %s: %v", c.State, c.Err)
+	}
+}

@@ -198,6 +198,9 @@ func (a *application) sumUp(c *Container, remaining *plan.Plan) {
 	}
 	c.Lane = remaining.Of(c.Subject())
 	switch {
+	case c.Lane == nil && leftDown(g.last): // and its spec is content with that, as with state: any
+		c.State, c.NotDone = Failed, g.last.NotDone()
+		c.noteError(g.last, true)
 	case c.Lane == nil:
 		c.State = settled(c, a.approved.Of(c.Subject()))
 		c.noteError(g.last, c.State == Blocked)
@@ -207,6 +210,15 @@ func (a *application) sumUp(c *Container, remaining *plan.Plan) {
 		c.NotDone = c.Lane.Steps
 		a.sumUpLeft(c, g)
 	}
+}
+
+// leftDown reports whether a lane has stopped its container, and could not start it again.
+func leftDown(last *execute.LaneResult) bool {
+	if last == nil || last.Status != execute.Failed || len(last.NotDone()) == 0 {
+		return false
+	}
+	_, atStart := last.NotDone()[0].Op.(plan.Start)
+	return atStart && slices.ContainsFunc(last.Done(), func(s plan.Step) bool { _, stop := s.Op.(plan.Shutdown); return stop })
 }
 
 // overBudget reports whether all that is left is a destroy that the budget of this run did not cover.
