@@ -21,6 +21,8 @@ type RootLane interface {
 	SetConfig(ctx context.Context, r proxmox.Ref, u proxmox.Update) error
 	// SetRaw puts lines for LXC itself in the place of those that the configuration has, if it has the digest still.
 	SetRaw(ctx context.Context, r proxmox.Ref, lines []proxmox.RawLine, digest string) error
+	// Unlock removes a lock, if it is that which the configuration carries and no task runs that could hold it.
+	Unlock(ctx context.Context, r proxmox.Ref, lock string) error
 }
 
 // asRoot is the call of an operation in the root lane.
@@ -40,6 +42,8 @@ func (l *lane) asRoot(ctx context.Context, op plan.Op) (call, error) {
 	case plan.SetRaw:
 		digest, err := l.digest(ctx)
 		return untracked(func(ctx context.Context) error { return root.SetRaw(ctx, l.Ref, rawLines(op.Lines), digest) }), err
+	case plan.Unlock:
+		return untracked(func(ctx context.Context) error { return root.Unlock(ctx, l.Ref, op.Lock) }), nil
 	}
 	return nil, fmt.Errorf("%T is no operation of the root lane", op)
 }

@@ -15,7 +15,7 @@ import (
 // Compute makes the plan that turns what there is into what shall be, as far as the policy allows. It is
 // total and deterministic, and does not depend on the order of its input.
 func Compute(want *spec.State, have *Live, pol Policy) *Plan {
-	c := &computation{want: want, have: have, policy: pol, plan: &Plan{Cluster: cmp.Or(want.Cluster.Name, have.Cluster), needs: newNeeds()}}
+	c := &computation{want: want, have: have, policy: pol, plan: &Plan{Cluster: cmp.Or(want.Cluster.Name, have.Cluster), needs: newNeeds()}, used: map[proxmox.VMID]bool{}}
 	c.templates()
 	claimed := map[proxmox.VMID]bool{}
 	for _, w := range want.Containers {
@@ -26,6 +26,7 @@ func Compute(want *spec.State, have *Live, pol Policy) *Plan {
 	c.preflight()
 	c.orderStarts()
 	c.jobs()
+	c.locks()
 	slices.SortFunc(c.plan.Lanes, func(a, b Lane) int {
 		if a.Kind == b.Kind {
 			return cmp.Or(cmp.Compare(min(a.Action, Create), min(b.Action, Create)), a.Subject().Compare(b.Subject()))
@@ -46,6 +47,7 @@ type computation struct {
 	plan   *Plan
 	// sources are the templates of the spec, by name and node.
 	sources map[string]map[string]source
+	used    map[proxmox.VMID]bool // whose consent to be unlocked met something
 }
 
 func (c *computation) block(b Blocked) { c.plan.Blocked = append(c.plan.Blocked, b) }
@@ -61,8 +63,19 @@ func (c *computation) container(w *spec.Container) {
 		return
 	}
 	owned := c.ours(have)
+	l := c.stuck(w, have)
+	if l != nil && (owned || w.Adopt || c.policy.Adopt || l.remnant || have.Lock == lockCreate || have.Lock == lockDestroyed) {
+		synced := c.plan.InSync
+		if !c.recovered(w, have, l, refuse) {
+			return
+		}
+		defer func() {
+			c.plan.InSync = synced
+			c.recoverFirst(have, w.Name, l)
+		}()
+	}
 	switch {
-	case !owned && have.Lock != "":
+	case !owned && have.Lock != "" && l == nil:
 		// It may be on its way to be ours: what a create leaves at first has no tags.
 		c.block(Blocked{
 			ID: w.ID, Name: w.Name, What: "change", Waiting: true,
