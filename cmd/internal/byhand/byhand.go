@@ -54,6 +54,8 @@ func ofStep(r proxmox.Ref, op plan.Op) []string {
 		return commands(privileged.SetConfig{Ref: r, Update: proxmox.Update{Set: op.Set, Delete: op.Delete, Revert: op.Revert}})
 	case plan.SetRaw:
 		return ofRaw(r, op)
+	case plan.Unlock:
+		return privileged.Runbook(privileged.Unlock{Ref: r, Lock: op.Lock})
 	}
 	return []string{"# " + op.Verb()}
 }
