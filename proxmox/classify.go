@@ -47,6 +47,12 @@ var textRules = []textRule{
 	// pve-guest-common AbstractConfig.pm, load_config
 	{regexp.MustCompile(`^Configuration file '[^']*/\d+\.conf' does not exist\b`), ErrNoGuest},
 	{regexp.MustCompile(`^unable to find configuration file for (?:CT|VM) \d+`), ErrNoGuest},
+	// pve-storage ZFSPoolPlugin.pm, LvmThinPlugin.pm and RBDPlugin.pm, volume_snapshot_delete, with what the tools
+	// themselves say
+	{regexp.MustCompile(`^zfs error: could not find any snapshots to destroy\b`), ErrNoVolumeSnapshot},
+	{regexp.MustCompile(`^lvremove snapshot '[^']*' error:\s+Failed to find logical volume\b`), ErrNoVolumeSnapshot},
+	{regexp.MustCompile(`^rbd snapshot '[^']*' error: .*\(2\) No such file or directory`), ErrNoVolumeSnapshot},
+	{regexp.MustCompile(`^snapshot '[^']*' does not exist on '`), ErrNoVolumeSnapshot},
 	// storages, volumes, snapshots, pools, bridges, …: all of one form
 	{regexp.MustCompile(`^[A-Za-z][\w ]* '[^']*' does not exist\b`), ErrNotFound},
 	{regexp.MustCompile(`(?i)^no such (?:task|job|vzdump job|template|node|cluster node|volume|pool|storage|snapshot|user|logical volume)\b`), ErrNotFound},

@@ -13,14 +13,17 @@ import (
 // The classes of errors on which a caller may decide; match them with [errors.Is]. An [*APIError] and a
 // [*TaskError] unwrap to at most one of them, an error that fits none to nothing.
 //
-// Two of them are refinements: what matches [ErrNoGuest] matches [ErrNotFound] too, and what matches
-// [ErrOutcomeUnknown] matches [ErrUnreachable].
+// Three of them are refinements: what matches [ErrNoGuest] or [ErrNoVolumeSnapshot] matches [ErrNotFound] too, and what
+// matches [ErrOutcomeUnknown] matches [ErrUnreachable].
 var (
 	// ErrNotFound: something that the request names, in its path or its parameters, does not exist: a
 	// guest, a snapshot, a storage, a volume, a pool, a bridge, a task or a node.
 	ErrNotFound = errors.New("not found")
 	// ErrNoGuest: the configuration file of the guest does not exist on the node that was asked.
 	ErrNoGuest error = &refinement{"no such guest", ErrNotFound}
+	// ErrNoVolumeSnapshot: a volume does not have the snapshot that was to be deleted. The configuration names it
+	// still, and only a delete with force takes it out.
+	ErrNoVolumeSnapshot error = &refinement{"a volume has no such snapshot", ErrNotFound}
 	// ErrUnauthorized: the token or ticket is missing, wrong or expired. Nothing was done.
 	ErrUnauthorized = errors.New("not authenticated")
 	// ErrForbidden: a privilege is missing (see [Privileges]), or only root@pam itself may do this.

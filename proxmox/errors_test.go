@@ -21,6 +21,7 @@ var classes = []struct {
 	err  error
 }{
 	{"no-guest", proxmox.ErrNoGuest},
+	{"no-volume-snapshot", proxmox.ErrNoVolumeSnapshot},
 	{"not-found", proxmox.ErrNotFound},
 	{"unauthorized", proxmox.ErrUnauthorized},
 	{"forbidden", proxmox.ErrForbidden},
@@ -111,6 +112,11 @@ func TestTexts(t *testing.T) {
 		{"400 Parameter verification failed. vmid: VM 100 already exists", "exists"},
 		{"400 Parameter verification failed. vmid: property is missing", "invalid"},
 		{"no such cluster node 'pve9'", "not-found"},
+		{"zfs error: could not find any snapshots to destroy; check snapshot names.", "no-volume-snapshot"},
+		{"lvremove snapshot 'pve/snap_vm-100-disk-0_a1' error:   Failed to find logical volume \"pve/snap_vm-100-disk-0_a1\"", "no-volume-snapshot"},
+		{"snapshot 'a1' does not exist on 'local-btrfs:100/vm-100-disk-0.raw'", "no-volume-snapshot"},
+		{"snapshot 'a1' does not exist", "not-found"},
+		{"zfs error: cannot destroy snapshot: dataset is busy", "-"},
 		{"volume 'local:100/vm-100-disk-0.raw' does not exist", "not-found"},
 		{"unable to find configuration file for CT 100 on node 'pve1'", "no-guest"},
 		{"Configuration file 'nodes/pve1/qemu-server/100.conf' does not exist", "no-guest"},

@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"maps"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -70,10 +71,11 @@ type Run struct {
 	want       *spec.State
 	log        *slog.Logger
 
-	open      []*journal.Record // calls whose end is not known
-	unsettled map[string]error  // why, after they were looked up, by what they are about
-	freed     map[string]bool   // volumes that this run has destroyed
-	plan      *plan.Plan        // the latest; nil before the first
+	open      []*journal.Record     // calls whose end is not known
+	unsettled map[string]error      // why, after they were looked up, by what they are about
+	freed     map[string]bool       // volumes that this run has destroyed
+	recovered map[proxmox.VMID]bool // containers that this run has recovered
+	plan      *plan.Plan            // the latest; nil before the first
 	have      *plan.Live
 	readAt    time.Time
 }
@@ -126,9 +128,12 @@ func (run *Run) Plan(ctx context.Context) (*plan.Plan, *plan.Live, error) {
 	return p, have, nil
 }
 
-// policy is the policy of what is left: consent to destroy a volume is used up once it is destroyed.
+// policy is the policy of what is left: consent to destroy a volume is used up once it is destroyed, and consent to
+// recover a container once that has ended well.
 func (run *Run) policy() plan.Policy {
 	p := run.reconciler.Policy
+	p.Unlock = maps.Clone(p.Unlock)
+	maps.DeleteFunc(p.Unlock, func(id proxmox.VMID, _ string) bool { return run.recovered[id] })
 	if len(run.freed) == 0 {
 		return p
 	}
@@ -144,9 +149,15 @@ func (run *Run) policy() plan.Policy {
 	return p
 }
 
-// noteFreed remembers the volumes that were destroyed.
-func (run *Run) noteFreed(r execute.Result) {
+// noteDone remembers the volumes that were destroyed and the containers that were recovered.
+func (run *Run) noteDone(r execute.Result) {
 	for _, l := range r.Lanes {
+		if l.Status == execute.Done && l.Lane.Recovers() {
+			if run.recovered == nil {
+				run.recovered = map[proxmox.VMID]bool{}
+			}
+			run.recovered[l.Lane.Ref.ID] = true
+		}
 		for _, s := range l.Done() {
 			if op, ok := s.Op.(plan.DestroyVolume); ok {
 				if run.freed == nil {
@@ -207,7 +218,7 @@ func (run *Run) Apply(ctx context.Context) (Outcome, error) {
 		x.ReadAt = run.readAt
 		result, err := x.Run(ctx, todo)
 		a.note(result)
-		run.noteFreed(result)
+		run.noteDone(result)
 		run.open = append(run.open, result.Open()...)
 		if err != nil || run.stopping() {
 			a.interrupted = true

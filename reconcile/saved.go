@@ -68,6 +68,8 @@ type savedPolicy struct {
 	RestartAll bool `json:"restartAll"`
 
 	DestroyVolumes map[proxmox.VMID][]string `json:"destroyVolumes,omitempty"`
+	Unlock         map[proxmox.VMID]string   `json:"unlock,omitempty"`
+	Recover        bool                      `json:"recover,omitempty"`
 	RootNodes      []string                  `json:"rootNodes,omitempty"`
 }
 

@@ -203,6 +203,11 @@ func (l rootLane) SetConfig(ctx context.Context, r proxmox.Ref, u proxmox.Update
 	return l.node.root.SetConfig(ctx, r, u)
 }
 
+// Unlock is never asked for here: nothing dies in these sequences.
+func (rootLane) Unlock(_ context.Context, r proxmox.Ref, lock string) error {
+	return fmt.Errorf("unlock %s (%s)", r, lock)
+}
+
 func (l rootLane) SetRaw(ctx context.Context, r proxmox.Ref, lines []proxmox.RawLine, digest string) error {
 	cfg, err := l.node.root.Config(ctx, r)
 	if err != nil {

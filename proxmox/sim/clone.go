@@ -253,6 +253,9 @@ func (cl *cloning) copy(t *task, made *[]string) error {
 			return err
 		}
 		*made = append(*made, volid)
+		if err := s.storageOp(t, "fill "+volid); err != nil {
+			return err
+		}
 		if i == 0 {
 			if err := t.work(); err != nil {
 				return err

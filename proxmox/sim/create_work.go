@@ -124,6 +124,9 @@ func (cr *creation) createDisks(t *task) error {
 				return err
 			}
 			cr.volumes = append(cr.volumes, volid)
+			if err := t.sim.storageOp(t, "fill "+volid); err != nil {
+				return err
+			}
 			m.volume, m.size, m.sized = volid, sizeKB*1024, true
 		}
 		cr.conf.values[m.key] = m.print()

@@ -56,8 +56,8 @@ type Options struct {
 	// Fault is asked before each call what should go wrong with it; nil: nothing.
 	Fault func(Call) Fault
 	// StorageFault is asked before each operation on a storage, which it makes fail by an error: "snapshot V@S",
-	// "destroy V@S" and "rollback V@S" for a volume V and a snapshot S, "alloc V" and "free V" for a volume.
-	// [ErrKill] kills the worker in the middle of its work.
+	// "destroy V@S" and "rollback V@S" for a volume V and a snapshot S, "alloc V" and "free V" for a volume,
+	// and "fill V" before a worker fills a volume that it has made. [ErrKill] kills the worker in the middle of its work.
 	StorageFault func(op string) error
 	// Observe is told of each call before it is carried out.
 	Observe func(Call)

@@ -35,7 +35,7 @@ func (k *known) ours(op plan.Op) {
 		k.touch(op.Disk)
 	case plan.DestroyVolume:
 		k.unused = true
-	case plan.CloneContainer, plan.RestoreContainer, plan.RestoreOver, plan.MakeTemplate:
+	case plan.CloneContainer, plan.RestoreContainer, plan.RestoreOver, plan.MakeTemplate, plan.RemoveRemnant, plan.DeleteSnapshot, plan.RollBack:
 		k.config = proxmox.Config{} // what it is now, nobody has read
 	case plan.Start, plan.Shutdown, plan.Reboot:
 		// What is pending is applied when a container stops and when it starts (pve-container

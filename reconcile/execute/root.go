@@ -26,6 +26,8 @@ type RootLane interface {
 	Mount(ctx context.Context, node, owner string, m proxmox.HostMount, absent bool) error
 	// PutSnippet puts a hook script in place, executable.
 	PutSnippet(ctx context.Context, node, volume string, content []byte) error
+	// Unlock removes a lock, if it is that which the configuration carries and no task runs that could hold it.
+	Unlock(ctx context.Context, r proxmox.Ref, lock string) error
 }
 
 // asRoot is the call of an operation in the root lane.
@@ -45,6 +47,8 @@ func (l *lane) asRoot(ctx context.Context, op plan.Op) (call, error) {
 	case plan.SetRaw:
 		digest, err := l.digest(ctx)
 		return untracked(func(ctx context.Context) error { return root.SetRaw(ctx, l.Ref, rawLines(op.Lines), digest) }), err
+	case plan.Unlock:
+		return untracked(func(ctx context.Context) error { return root.Unlock(ctx, l.Ref, op.Lock) }), nil
 	}
 	return l.asRootOnNode(root, op)
 }

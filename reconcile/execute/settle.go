@@ -31,6 +31,7 @@ var workers = map[journal.Kind][]string{
 
 	journal.Snapshot:     {"vzsnapshot"},
 	journal.DropSnapshot: {"vzdelsnapshot"},
+	journal.RollBack:     {"vzrollback"},
 }
 
 // leastWait is how long a task of an earlier run is waited for in any case.

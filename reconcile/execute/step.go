@@ -131,7 +131,15 @@ func (l *lane) prepare(ctx context.Context, s plan.Step) (call, error) {
 	case plan.Reboot:
 		return func(ctx context.Context) (proxmox.UPID, error) { return c.Reboot(ctx, l.Ref, op.Timeout) }, nil
 	case plan.DestroyContainer:
-		return l.destroy(ctx)
+		return l.destroy(ctx, proxmox.DestroyParams{Purge: true})
+	case plan.RemoveRemnant: // what names the container elsewhere, as backup jobs do, is for the one that is made anew
+		return l.destroy(ctx, proxmox.DestroyParams{DestroyUnreferenced: op.Unreferenced})
+	case plan.DeleteSnapshot:
+		return func(ctx context.Context) (proxmox.UPID, error) {
+			return c.DeleteSnapshot(ctx, l.Ref, op.Name, op.Force)
+		}, nil
+	case plan.RollBack:
+		return func(ctx context.Context) (proxmox.UPID, error) { return c.Rollback(ctx, l.Ref, op.Name) }, nil
 	}
 	if call, err := l.prepareOther(ctx, s.Op); call != nil || err != nil {
 		return call, err
@@ -163,14 +171,14 @@ func (l *lane) createParams(ctx context.Context, op plan.CreateContainer) (proxm
 }
 
 // destroy makes sure that what goes is what the plan showed: Proxmox takes no digest here.
-func (l *lane) destroy(ctx context.Context) (call, error) {
+func (l *lane) destroy(ctx context.Context, p proxmox.DestroyParams) (call, error) {
 	if l.known.stale || time.Since(l.run.ReadAt) > fresh {
 		if _, err := l.look(ctx); err != nil && !errors.Is(err, proxmox.ErrNoGuest) {
 			return nil, err
 		}
 	}
 	return func(ctx context.Context) (proxmox.UPID, error) {
-		return l.run.Client.Destroy(ctx, l.Ref, proxmox.DestroyParams{Purge: true})
+		return l.run.Client.Destroy(ctx, l.Ref, p)
 	}, nil
 }
 
@@ -198,8 +206,14 @@ func kindOf(op plan.Op) journal.Kind {
 		return journal.Shutdown
 	case plan.Reboot:
 		return journal.Reboot
-	case plan.DestroyContainer:
+	case plan.DestroyContainer, plan.RemoveRemnant:
 		return journal.Destroy
+	case plan.Unlock:
+		return journal.Unlock
+	case plan.DeleteSnapshot:
+		return journal.DropSnapshot
+	case plan.RollBack:
+		return journal.RollBack
 	case plan.JoinPool, plan.LeavePool:
 		return journal.Pool
 	case plan.CreateJob, plan.UpdateJob, plan.DeleteJob:
@@ -219,7 +233,7 @@ func (l *lane) judge(ctx context.Context, op plan.Op, err error) Status {
 		return Unknown
 	case ctx.Err() != nil:
 		return Interrupted
-	case errors.Is(err, proxmox.ErrModified), changedPower(op, err), vanished(op, err), changedJob(op, err):
+	case errors.Is(err, proxmox.ErrModified), changedPower(op, err), vanished(op, err), changedJob(op, err), halfDeleted(op, err):
 		return Replan
 	}
 	return Failed
@@ -230,8 +244,10 @@ func achieved(op plan.Op, err error) bool {
 	switch op.(type) {
 	case plan.Start, plan.Shutdown, plan.Resize:
 		return errors.Is(err, proxmox.ErrAlready)
-	case plan.DestroyContainer:
+	case plan.DestroyContainer, plan.RemoveRemnant:
 		return errors.Is(err, proxmox.ErrNoGuest)
+	case plan.DeleteSnapshot:
+		return errors.Is(err, proxmox.ErrNotFound) && !errors.Is(err, proxmox.ErrNoVolumeSnapshot) && !errors.Is(err, proxmox.ErrNoGuest)
 	}
 	return achievedOther(op, err)
 }
@@ -240,6 +256,13 @@ func achieved(op plan.Op, err error) bool {
 func changedPower(op plan.Op, err error) bool {
 	_, ok := op.(plan.Reboot)
 	return ok && errors.Is(err, proxmox.ErrAlready)
+}
+
+// halfDeleted reports whether a delete of a snapshot failed for a volume that does not have it: what comes next is for
+// a new plan.
+func halfDeleted(op plan.Op, err error) bool {
+	d, ok := op.(plan.DeleteSnapshot)
+	return ok && !d.Force && errors.Is(err, proxmox.ErrNoVolumeSnapshot)
 }
 
 // vanished reports whether the container is gone.

@@ -72,6 +72,8 @@ const (
 
 	Snapshot     Kind = "snapshot"
 	DropSnapshot Kind = "drop snapshot"
+	RollBack     Kind = "roll back"
+	Unlock       Kind = "unlock" // no task
 )
 
 // An Outcome is how a call ended, as far as it matters afterwards.

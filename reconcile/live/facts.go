@@ -55,6 +55,16 @@ func (o *Observer) Fill(ctx context.Context, have *plan.Live, n plan.Needs) (mor
 			return false, err
 		}
 	}
+	for id := range n.Snapshots {
+		if err := o.readSnapshots(ctx, have.Containers[id]); err != nil {
+			return false, err
+		}
+	}
+	for id, named := range n.Remnants {
+		if err := o.readRemnant(ctx, have.Containers[id], named); err != nil {
+			return false, err
+		}
+	}
 	o.facts(have)
 	return true, nil
 }

@@ -75,6 +75,9 @@ func (o *Observer) Observe(ctx context.Context, want *spec.State) (*plan.Live, e
 			have.Containers[c.ID] = observed(node, c)
 		}
 	}
+	if err := o.holders(ctx, want, have); err != nil {
+		return nil, err
+	}
 	if err := o.besides(ctx, want, have); err != nil {
 		return nil, err
 	}
@@ -188,6 +191,7 @@ func (o *Observer) config(ctx context.Context, c *plan.Observed, raw bool) error
 		return fmt.Errorf("read configuration of %s: %w", c.Ref, err)
 	}
 	c.Managed, c.Config = true, config
+	stillLocked(c)
 	if err := c.Understand(); err != nil {
 		c.Broken = fmt.Errorf("understand configuration of %s: %w", c.Ref, err)
 	}

@@ -101,8 +101,9 @@ func TestObserve(t *testing.T) {
 	}
 	containers := []string{
 		"GET /nodes/pve1/lxc", "GET /nodes/pve1/lxc/101/pending", "GET /nodes/pve1/lxc/102/pending", "GET /nodes/pve1/lxc/104/pending",
+		"GET /nodes/pve1/tasks", // for the lock of 104 alone
 	}
-	if d := cmp.Diff(append([]string{"GET /cluster/options", "GET /nodes"}, containers...), c.take()); d != "" {
+	if d := cmp.Diff(append([]string{"GET /access/permissions", "GET /cluster/options", "GET /nodes"}, containers...), c.take()); d != "" {
 		t.Error(d)
 	}
 	if _, err := o.Observe(t.Context(), want(101, 105)); err != nil {
@@ -121,6 +122,9 @@ func TestObserve(t *testing.T) {
 		t.Errorf("%d containers, managed: %s", len(have.Containers), d)
 	}
 	got := have.Containers[104]
+	if got.Holder == nil || !got.Holder.Task.IsZero() || got.Holder.Blind || have.Containers[101].Holder != nil {
+		t.Errorf("the lock of 104 is held by %+v", got.Holder)
+	}
 	if !got.Running || got.Lock != "backup" || !got.Owned("TEND") || have.Containers[101].Owned("tend") {
 		t.Errorf("104 is %+v", got)
 	}

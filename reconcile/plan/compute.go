@@ -14,7 +14,7 @@ import (
 // Compute makes the plan that turns what there is into what shall be, as far as the policy allows. It is
 // total and deterministic, and does not depend on the order of its input.
 func Compute(want *spec.State, have *Live, pol Policy) *Plan {
-	c := &computation{want: want, have: have, policy: pol, plan: &Plan{Cluster: cmp.Or(want.Cluster.Name, have.Cluster), needs: newNeeds()}}
+	c := &computation{want: want, have: have, policy: pol, plan: &Plan{Cluster: cmp.Or(want.Cluster.Name, have.Cluster), needs: newNeeds()}, used: map[proxmox.VMID]bool{}}
 	c.hostMounts()
 	c.templates()
 	c.snippets()
@@ -29,6 +29,7 @@ func Compute(want *spec.State, have *Live, pol Policy) *Plan {
 	c.preflight()
 	c.orderStarts()
 	c.jobs()
+	c.locks()
 	slices.SortFunc(c.plan.Lanes, func(a, b Lane) int {
 		if a.Kind == b.Kind {
 			return cmp.Or(cmp.Compare(min(a.Action, Create), min(b.Action, Create)), a.Subject().Compare(b.Subject()))
@@ -51,6 +52,7 @@ type computation struct {
 	sources map[string]map[string]source
 	mounts  map[string]mountState            // host mounts of the spec, by name
 	scripts map[string]map[string]mountState // snippets of the spec, by name and node
+	used    map[proxmox.VMID]bool            // whose consent to be unlocked met something
 }
 
 func (c *computation) block(b Blocked) { c.plan.Blocked = append(c.plan.Blocked, b) }
@@ -66,8 +68,19 @@ func (c *computation) container(w *spec.Container) {
 		return
 	}
 	owned := c.ours(have)
+	l := c.stuck(w, have)
+	if l != nil && (owned || w.Adopt || c.policy.Adopt || l.remnant || have.Lock == lockCreate || have.Lock == lockDestroyed) {
+		synced := c.plan.InSync
+		if !c.recovered(w, have, l, refuse) {
+			return
+		}
+		defer func() {
+			c.plan.InSync = synced
+			c.recoverFirst(have, w.Name, l)
+		}()
+	}
 	switch {
-	case !owned && have.Lock != "":
+	case !owned && have.Lock != "" && l == nil:
 		// It may be on its way to be ours: what a create leaves at first has no tags.
 		c.block(Blocked{
 			ID: w.ID, Name: w.Name, What: "change", Waiting: true,

@@ -29,6 +29,7 @@ func (c *computation) create(w *spec.Container, refuse func(string, string, ...s
 	switch {
 	case w.From.Clone.ID != 0:
 		lane.Steps = c.cloneSteps(w)
+		_, _, lane.After = c.source(w.From.Clone.ID)
 	case w.From.Backup != "":
 		values, changes := createValues(c.settings(w), c.createFacts(w))
 		lane.Changes = withoutRoot(changes)
@@ -118,14 +119,19 @@ func (c *computation) cloneSteps(w *spec.Container) []Step {
 	if op.Source.Node != w.Node {
 		op.Target = w.Node
 	}
+	return []Step{
+		{Op: op, Cause: adjusted(w)},
+		{Op: c.ownTags(w), Cause: "the owner's tag"},
+	}
+}
+
+// ownTags sets the tags that a container shall have, the owner's among them.
+func (c *computation) ownTags(w *spec.Container) SetConfig {
 	tags := setting.Tags.Or(c.settings(w), nil)
 	if setting.Tags.Normal != nil {
 		tags = setting.Tags.Normal(tags, setting.Facts{TagStyle: c.have.TagStyle})
 	}
-	return []Step{
-		{Op: op, Cause: adjusted(w)},
-		{Op: SetConfig{Set: proxmox.Values{setting.Tags.PVE: setting.Tags.FormatWire(tags)}}, Cause: "the owner's tag"},
-	}
+	return SetConfig{Set: proxmox.Values{setting.Tags.PVE: setting.Tags.FormatWire(tags)}}
 }
 
 // A hindrance is why something cannot be done, and what helps.
@@ -289,7 +295,8 @@ func (c *computation) cannotClone(w *spec.Container) (why string, ways []string)
 		return fmt.Sprintf("container %d runs, and a running container is copied from a snapshot only", from.ID),
 			[]string{"write from.clone.snapshot", "stop it first"}
 	}
-	return "", nil
+	why, ways, _ = c.source(from.ID)
+	return why, ways
 }
 
 func templateWays(template string, present map[string]bool) []string {

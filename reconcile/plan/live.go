@@ -50,12 +50,19 @@ type Observed struct {
 	Tags    []string
 	Running bool
 	Lock    string
+	Holder  *Holder // of the lock; nil: not looked for
 	// Managed says that the configuration was read: the container is declared or carries the owner's tag.
 	Managed bool
 	Config  proxmox.Config
 	// Raw are the lines for LXC itself, which the configuration does not show; nil: not read.
 	Raw    []proxmox.RawLine
 	Broken error // why the configuration could not be read or understood; nil where it could
+
+	// Read only for containers that are stuck; nil: not read.
+
+	Snapshots  []proxmox.Snapshot
+	LastDelete proxmox.TaskStatus // the latest delete of a snapshot that the token sees; zero: none
+	Remnant    *Remnant
 
 	Current setting.Live // in force
 	Next    setting.Live // in force once the container has stopped

@@ -3,6 +3,7 @@ package plan
 import (
 	"maps"
 
+	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/spec/setting"
 )
 
@@ -19,15 +20,24 @@ type Needs struct {
 	Pools      bool // which pools there are
 	// Volumes: which volumes a storage holds for a container that names one that it is not known to have.
 	Volumes map[Shelf]bool
+	// Snapshots of containers that are stuck.
+	Snapshots map[proxmox.VMID]bool
+	// Remnants are containers that were not finished: what is left of them, besides the configuration. The value
+	// is the container that the tasks name which made them.
+	Remnants map[proxmox.VMID]proxmox.VMID
 }
 
 func newNeeds() Needs {
-	return Needs{Storages: map[string]bool{}, Templates: map[string]bool{}, Appliances: map[string]bool{}, Volumes: map[Shelf]bool{}}
+	return Needs{
+		Storages: map[string]bool{}, Templates: map[string]bool{}, Appliances: map[string]bool{}, Volumes: map[Shelf]bool{},
+		Snapshots: map[proxmox.VMID]bool{}, Remnants: map[proxmox.VMID]proxmox.VMID{},
+	}
 }
 
 // None reports whether nothing more must be known.
 func (n Needs) None() bool {
-	return !n.Guests && !n.Permissions && !n.Pools && len(n.Storages)+len(n.Templates)+len(n.Bridges)+len(n.Appliances)+len(n.Volumes) == 0
+	return !n.Guests && !n.Permissions && !n.Pools && len(n.Storages)+len(n.Templates)+len(n.Bridges)+len(n.Appliances)+
+		len(n.Volumes)+len(n.Snapshots)+len(n.Remnants) == 0
 }
 
 // Needs returns what the plan assumes and the observation does not say. A plan that creates nothing and
@@ -41,6 +51,8 @@ func (p *Plan) Needs(have *Live) Needs {
 	maps.Copy(n.Appliances, p.needs.Appliances)
 	maps.Copy(n.Volumes, p.needs.Volumes)
 	n.Permissions = n.Permissions || p.needs.Permissions
+	maps.Copy(n.Snapshots, p.needs.Snapshots)
+	maps.Copy(n.Remnants, p.needs.Remnants)
 	for _, l := range p.Lanes {
 		if l.Kind != ContainerKind {
 			continue

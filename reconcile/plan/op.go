@@ -103,6 +103,32 @@ type RestoreOver struct {
 	Values proxmox.Values // its volumes, made anew, and what else is not taken from the backup
 }
 
+// Unlock removes the lock that an operation left which died. Only root@pam can, and it proves first that no task
+// works on the container.
+type Unlock struct{ Lock string }
+
+// DeleteSnapshot deletes a snapshot.
+type DeleteSnapshot struct {
+	Name string
+	// Force takes it out of the configuration though a volume's snapshot cannot be deleted, which then stays on
+	// the storage.
+	Force bool
+}
+
+// RollBack puts the volumes and the configuration back to what they were at a snapshot. The container is stopped.
+type RollBack struct{ Name string }
+
+// RemoveRemnant destroys what is left of a container that was never finished.
+type RemoveRemnant struct {
+	Volumes []string // all that go with it
+	// Unreferenced: also those that carry its VMID and that its configuration does not name.
+	Unreferenced bool
+}
+
+func (Unlock) op()           {}
+func (DeleteSnapshot) op()   {}
+func (RollBack) op()         {}
+func (RemoveRemnant) op()    {}
 func (Backup) op()           {}
 func (MakeTemplate) op()     {}
 func (RestoreOver) op()      {}
@@ -192,3 +218,20 @@ func (o RestoreOver) Verb() string { return "restore the backup over it" }
 
 // Verb implements [Op].
 func (MakeTemplate) Verb() string { return "make it a template" }
+
+// Verb implements [Op].
+func (o Unlock) Verb() string { return "remove lock " + o.Lock }
+
+// Verb implements [Op].
+func (o DeleteSnapshot) Verb() string {
+	if o.Force {
+		return "delete snapshot " + o.Name + " with force"
+	}
+	return "delete snapshot " + o.Name
+}
+
+// Verb implements [Op].
+func (o RollBack) Verb() string { return "roll back to snapshot " + o.Name }
+
+// Verb implements [Op].
+func (RemoveRemnant) Verb() string { return "remove what is left" }

@@ -86,6 +86,18 @@ type Step struct {
 	Cause  string           // in words, where Why does not say it
 }
 
+// Recovers reports whether the lane cleans up after an operation that died.
+func (l Lane) Recovers() bool { return slices.ContainsFunc(l.Steps, Step.Recovers) }
+
+// Recovers reports whether the step cleans up after an operation that died.
+func (s Step) Recovers() bool {
+	switch s.Op.(type) {
+	case Unlock, DeleteSnapshot, RollBack, RemoveRemnant:
+		return true
+	}
+	return false
+}
+
 // Restarts reports whether carrying out the step interrupts a running container.
 func (s Step) Restarts() bool {
 	switch op := s.Op.(type) {
@@ -139,6 +151,11 @@ type Policy struct {
 	RestartAll bool // restart what needs it, whatever the spec's policies
 	// DestroyVolumes are volumes that shall be destroyed with their data, by container.
 	DestroyVolumes map[proxmox.VMID][]string
+	// Unlock names containers that are stuck and shall be recovered; the value is the snapshot that one whose rollback
+	// was cut off is rolled back to, or empty.
+	Unlock map[proxmox.VMID]string
+	// Recover recovers those as well that are not named, but for what only a person can answer for.
+	Recover bool
 	// RootNodes are the nodes on which somebody acts as root@pam for tend. What only root@pam may do is planned
 	// there and blocked elsewhere; none: the root lane is off.
 	RootNodes []string
@@ -188,11 +205,9 @@ func (p *Plan) RootOperations() (n int) {
 				n++
 			}
 		}
-		if l.Kind != ContainerKind {
-			for _, s := range l.Steps {
-				if s.Access.Root {
-					n++
-				}
+		for _, s := range l.Steps {
+			if _, unlock := s.Op.(Unlock); unlock || l.Kind != ContainerKind && s.Access.Root {
+				n++
 			}
 		}
 	}

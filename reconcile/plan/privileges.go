@@ -38,7 +38,11 @@ func (p *Live) Privileges(op Op, l Lane) []proxmox.Privileges {
 		n.guest("VM.Config.Options") // of unusedN, not VM.Config.Disk
 	case Start, Shutdown, Reboot:
 		n.guest("VM.PowerMgmt")
-	case DestroyContainer, MakeTemplate:
+	case DeleteSnapshot:
+		n.guest("VM.Snapshot")
+	case RollBack:
+		n.on(guestPath(n.id), "VM.Snapshot", "VM.Snapshot.Rollback")
+	case DestroyContainer, MakeTemplate, RemoveRemnant:
 		n.guest("VM.Allocate")
 	case Migrate:
 		n.guest("VM.Migrate")

@@ -26,6 +26,12 @@ func (c *computation) unclaimed(claimed map[proxmox.VMID]bool) {
 		if claimed[id] || !have.Owned(c.want.Cluster.Owner) {
 			continue
 		}
+		if l := c.stuck(nil, have); l != nil && (c.policy.Prune || c.policy.Recover || c.named(id)) {
+			if c.recoverable(l, have, have.Name) {
+				c.recoverOnly(have, have.Name, l)
+			}
+			continue
+		}
 		if !c.policy.Prune {
 			c.plan.Unclaimed = append(c.plan.Unclaimed, Unclaimed{have.Ref, have.Name, status(have)})
 			continue

@@ -117,6 +117,10 @@ func describe(op Op) string {
 		return o.Verb() + note(setting.Raw.Text(o.Lines))
 	case DestroyContainer:
 		return o.Verb() + " with " + join(o.Volumes)
+	case RemoveRemnant:
+		if len(o.Volumes) > 0 {
+			return o.Verb() + ", with " + join(o.Volumes)
+		}
 	}
 	return op.Verb()
 }

@@ -67,10 +67,11 @@ func policyFlags(cmd *cobra.Command, p *plan.Policy) {
 	f.BoolVar(&p.WindowOpen, "window", false, "a maintenance window is open now: restart containers with restart: window")
 	f.BoolVar(&p.RestartAll, "restart", false, "restart whatever needs it, also with restart: never")
 	f.Var((*volumeFlag)(&p.DestroyVolumes), "destroy-volume", "destroy an unused volume with its data, as in 101:local-zfs:subvol-101-disk-1; may be repeated")
+	f.Var((*unlockFlag)(&p.Unlock), "unlock", "recover a container that is stuck, as in 101; where its rollback was cut off, name the snapshot, as in 101:nightly; may be repeated")
 }
 
 func policyFlagNames() []string {
-	return []string{"prune", "prune-max", "prune-percent", "prune-grace", "adopt", "window", "restart", "destroy-volume"}
+	return []string{"prune", "prune-max", "prune-percent", "prune-grace", "adopt", "window", "restart", "destroy-volume", "unlock"}
 }
 
 func showPlan(cmd *cobra.Command, s *Streams, o planOptions, path string) error {
@@ -110,6 +111,7 @@ func showPlan(cmd *cobra.Command, s *Streams, o planOptions, path string) error 
 	if o.byHand {
 		everywhere := r.Policy
 		everywhere.RootNodes = slices.Sorted(maps.Keys(have.Nodes))
+		everywhere.Recover = true
 		if err := view.ByHand(s.Out, s.style(), byhand.Of(plan.Compute(want, have, everywhere))); err != nil {
 			return err
 		}

@@ -60,6 +60,8 @@ func ofStep(r proxmox.Ref, op plan.Op) []string {
 		return privileged.Runbook(privileged.Mount{Node: r.Node, Owner: op.Owner, Mount: op.Mount, Absent: true})
 	case plan.PutSnippet:
 		return privileged.Runbook(privileged.PutSnippet{Node: r.Node, Volume: op.Volume, SHA256: op.SHA256, Content: op.Content})
+	case plan.Unlock:
+		return privileged.Runbook(privileged.Unlock{Ref: r, Lock: op.Lock})
 	}
 	return []string{"# " + op.Verb()}
 }

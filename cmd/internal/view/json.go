@@ -192,6 +192,8 @@ func laneJSON(l plan.Lane) containerJSON {
 		switch op := s.Op.(type) {
 		case plan.DestroyContainer:
 			step.Frees = op.Volumes
+		case plan.RemoveRemnant:
+			step.Frees = op.Volumes
 		case plan.DestroyVolume:
 			step.Frees = []string{op.Volume}
 		}

@@ -301,7 +301,8 @@ func createRows(l plan.Lane) []Row {
 			rows = append(rows, r)
 		}
 	}
-	return append([]Row{{Mark: "+", Text: "from " + strings.Join(head, ", "), Tone: green}}, rows...)
+	rows = append([]Row{{Mark: "+", Text: "from " + strings.Join(head, ", "), Tone: green}}, rows...)
+	return append(recoveredFirst(l), rows...)
 }
 
 // initRows are what a container is given at create and never again. Of the password only the place is known.
@@ -320,7 +321,7 @@ func initRows(op plan.CreateContainer) []Row {
 }
 
 func changeRows(l plan.Lane) []Row {
-	var rows []Row
+	rows := recoveredFirst(l)
 	for _, ch := range l.Changes {
 		rows = append(rows, changeRow(ch, plain)...)
 	}

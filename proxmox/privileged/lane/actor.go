@@ -58,3 +58,9 @@ func (a *Actor) SetRaw(ctx context.Context, r proxmox.Ref, lines []proxmox.RawLi
 	_, err := a.Do(ctx, privileged.SetRaw{Ref: r, Lines: lines, Digest: digest})
 	return err
 }
+
+// Unlock removes the lock that a task left which died.
+func (a *Actor) Unlock(ctx context.Context, r proxmox.Ref, lock string) error {
+	_, err := a.Do(ctx, privileged.Unlock{Ref: r, Lock: lock})
+	return err
+}
