@@ -1,8 +1,8 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -42,7 +42,8 @@ func (s *Stuck) Runbook() []string {
 	case s.Snapshot != "":
 		out = append(out,
 			fmt.Sprintf("pct delsnapshot %d %s", s.Ref.ID, s.Snapshot),
-			fmt.Sprintf("# only if that fails because a volume's snapshot is gone already: pct delsnapshot %d %s --force 1", s.Ref.ID, s.Snapshot))
+			"# only if that fails because a volume's snapshot is gone already:",
+			fmt.Sprintf("pct unlock %d; pct delsnapshot %d %s --force 1", s.Ref.ID, s.Ref.ID, s.Snapshot))
 	case s.Lock == "rollback":
 		out = append(out, fmt.Sprintf("# repeat the rollback that was interrupted: pct rollback %d SNAPSHOT", s.Ref.ID))
 	}
@@ -66,13 +67,20 @@ func (k *Keeper) stuck(ctx context.Context, r proxmox.Ref, lock string, have []p
 	if s.Lock == "" && (s.Snapshot == "" || lock != "") {
 		return nil, nil
 	}
-	running, err := k.Client.Tasks(ctx, r.Node, proxmox.TaskFilter{Source: proxmox.TasksRunning, Guest: r.ID})
-	switch {
-	case errors.Is(err, proxmox.ErrForbidden): // an operation that cannot be seen may be at work
+	// A token without Sys.Audit is shown its own tasks only, and another's may be at work (pve-manager API2/Tasks.pm).
+	allowed, err := k.Client.Permissions(ctx, "")
+	if err != nil {
+		return nil, fmt.Errorf("read the privileges of the token: %w", err)
+	}
+	if !allowed.Allows("/nodes/"+r.Node, "Sys.Audit") {
 		return nil, nil
-	case err != nil:
-		return nil, fmt.Errorf("list tasks of container %d: %w", r.ID, err)
-	case len(running) > 0:
+	}
+	running, err := k.Client.Tasks(ctx, r.Node, proxmox.TaskFilter{Source: proxmox.TasksRunning})
+	if err != nil {
+		return nil, fmt.Errorf("list tasks of node %s: %w", r.Node, err)
+	}
+	holds := func(t proxmox.TaskStatus) bool { return proxmox.MayHold(cmp.Or(s.Lock, "snapshot"), r.ID, t.UPID) }
+	if slices.ContainsFunc(running, holds) {
 		return nil, nil
 	}
 	return s, nil
