@@ -141,10 +141,11 @@ func (q *sequence) configs() map[proxmox.VMID]config {
 
 // sameAgain compares a container before and after. An interface that was away gets a new address from Proxmox.
 func (q *sequence) sameAgain(id proxmox.VMID, before, after config, b *spec.Container) {
-	if len(after.Pending)+len(after.Deleted) > 0 {
-		q.failf("%d: %v %v is pending", id, after.Pending, after.Deleted)
-	}
 	a := q.want[id]
+	before, after = toldSizes(before), toldSizes(after)
+	if pending := waiting(a, after); len(pending) > 0 {
+		q.failf("%d: %v is pending", id, pending)
+	}
 	for _, row := range setting.Container.Rows {
 		path := row.SpecPath()
 		if leftAlone(a, row) {

@@ -121,7 +121,8 @@ type sequence struct {
 	policy  plan.Policy                      // of the next run
 	touched bool                             // by hand, since the last run
 	last    *plan.Plan                       // what was left after the last run
-	seen    sight                            // of the node, as long as nobody changes it
+	seen    map[proxmox.VMID]config          // as long as nobody changes the node
+	runs    map[proxmox.VMID]bool            // nil: not looked at
 	history []string
 	failed  bool
 	counts
@@ -215,7 +216,9 @@ func (q *sequence) applyOnce() (left bool) {
 	q.node.reset(nil)
 	out, err := run.Apply(q.Context())
 	q.look()
-	witness.check(q.T)
+	if witness.check(q.T); len(witness.refused) > 0 {
+		q.failf("what a token may not do was planned:\n%s", p)
+	}
 	left = out.Worst() == reconcile.Left
 	if err != nil || out.Worst() > reconcile.Left || !out.Converged() && !left {
 		q.failf("%v: %s\nplan\n%s\nleft\n%s", err, summary(out), p, out.Remaining)
@@ -228,12 +231,6 @@ func (q *sequence) applyOnce() (left bool) {
 	return left
 }
 
-// sight is what was read of the node.
-type sight struct {
-	runs    map[proxmox.VMID]bool
-	configs map[proxmox.VMID]config
-}
-
 // A config is what a container is told, as the table reads it, with what is pending.
 type config struct {
 	setting.Live
@@ -242,11 +239,11 @@ type config struct {
 }
 
 // look forgets what was read: somebody has changed the node.
-func (q *sequence) look() { q.seen = sight{configs: map[proxmox.VMID]config{}} }
+func (q *sequence) look() { q.seen, q.runs = map[proxmox.VMID]config{}, nil }
 
 // live is what a container is told; there is false where it does not exist.
 func (q *sequence) live(id proxmox.VMID) config {
-	if c, ok := q.seen.configs[id]; ok {
+	if c, ok := q.seen[id]; ok {
 		return c
 	}
 	var c config
@@ -257,22 +254,15 @@ func (q *sequence) live(id proxmox.VMID) config {
 			q.failf("%v", err)
 		}
 	}
-	q.seen.configs[id] = c
+	q.seen[id] = c
 	return c
 }
 
 func (q *sequence) running(id proxmox.VMID) bool {
-	if q.seen.runs == nil {
-		q.seen.runs = map[proxmox.VMID]bool{}
-		list, err := q.node.root.Containers(q.Context(), "pve1")
-		if err != nil {
-			q.failf("%v", err)
-		}
-		for _, s := range list {
-			q.seen.runs[s.ID] = s.Status == proxmox.Running
-		}
+	if q.runs == nil {
+		q.runs = q.node.Running()
 	}
-	return q.seen.runs[id]
+	return q.runs[id]
 }
 
 // volumeAt is the volume that is mounted somewhere; "" where none is.

@@ -56,6 +56,19 @@ func (s *Sim) Volumes() []string {
 	return slices.Sorted(maps.Keys(s.st.Volumes))
 }
 
+// Running tells of each container whether it runs.
+func (s *Sim) Running() map[proxmox.VMID]bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	out := map[proxmox.VMID]bool{}
+	for id, g := range s.guests {
+		if g.vm == nil {
+			out[id] = g.running
+		}
+	}
+	return out
+}
+
 // RemoveConfig removes the config file of a container, and nothing else.
 func (s *Sim) RemoveConfig(id proxmox.VMID) error {
 	return s.host(id, "remove config", func(*guest) error {

@@ -240,6 +240,56 @@ func TestPendingMounts(t *testing.T) {
 0 in sync
 `,
 	}, {
+		name: "a named volume that somebody puts in the place of another is mounted beside it",
+		want: `"mounts": {"/a": {"storage": "local", "size": "1GiB"}, "/b": {"volume": "` + volume + `"}}`,
+		config: proxmox.Config{
+			Current: with(webValues(), "mp0", "local:101/vm-101-disk-0.raw,mp=/a,size=1G", "unused0", volume),
+			Pending: proxmox.Values{"mp0": volume + ",mp=/b"},
+		},
+		plan: `101 web: change on pve1 · online
+  ~ mount /a path in the container /b → /a, size none → 1 GiB, volume local:101/vm-101-disk-1.raw → local:101/vm-101-disk-0.raw · online (drops a change that is pending)
+  + mount /b volume local:101/vm-101-disk-1.raw · online
+  1. revert mp0
+  2. set mp1="local:101/vm-101-disk-1.raw,mp=/b"
+0 in sync
+`,
+	}, {
+		name: "a mount that stays, since it may only be renamed, stays where it is",
+		want: `"mounts": {"/new": {"storage": "local", "size": "2GiB"}}`,
+		config: proxmox.Config{
+			Current: with(webValues(), "mp0", volume+",mp=/old,size=2G"), Pending: proxmox.Values{"mp0": volume + ",mp=/other,size=2G"},
+		},
+		plan: `101 web: change on pve1 · online
+  ~ mount /old path in the container /other → /old · online (drops a change that is pending)
+  1. revert mp0
+101 web: blocked: mount /new: it looks like mount /old under another path, and would be a new, empty volume
+0 in sync
+`,
+	}, {
+		name: "what is pending for a volume that has grown since names its size", want: `"rootfs": {"storage": "local-btrfs", "size": "2GiB", "readOnly": true}`,
+		config: proxmox.Config{
+			Current: with(webValues(), "rootfs", "local-btrfs:101/vm-101-disk-0.raw,size=2G"),
+			Pending: proxmox.Values{"rootfs": "local-btrfs:101/vm-101-disk-0.raw,ro=1,size=1G"},
+		},
+		plan: `101 web: change on pve1 · restart
+  ~ rootfs read only no → yes · restart (pending already)
+  1. set rootfs="local-btrfs:101/vm-101-disk-0.raw,ro=1,size=2G"
+  2. restart (rootfs)
+0 in sync
+`,
+	}, {
+		name: "a size that is pending is left so: the configuration lags behind", want: `"rootfs": {"storage": "local-btrfs", "size": "2GiB"}`,
+		config: proxmox.Config{
+			Current: webValues(), Pending: proxmox.Values{"rootfs": "local-btrfs:101/vm-101-disk-0.raw,size=2G"},
+		},
+		plan: "1 in sync\n",
+	}, {
+		name: "a size that is pending for a mount is left so", want: `"mounts": {"/old": {"storage": "local", "size": "3GiB"}}`,
+		config: proxmox.Config{
+			Current: with(webValues(), "mp0", volume+",mp=/old,size=2G"), Pending: proxmox.Values{"mp0": volume + ",mp=/old,size=3G"},
+		},
+		plan: "1 in sync\n",
+	}, {
 		name: "a detach that is pending and wanted only waits",
 		config: proxmox.Config{
 			Current: with(webValues(), "mp0", volume+",mp=/old,size=2G"), Deleted: map[string]bool{"mp0": true},

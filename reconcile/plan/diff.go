@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -198,13 +199,12 @@ func (d *differ) slots(fam *setting.Family) []string {
 }
 
 // assign finds the keys of the wanted members: first where the volume is that the spec names, so that nobody else
-// takes it; then by identity, where that is in force and stays; and last where it will be, or goes. Who only has a
-// path stays with what is mounted there now: what somebody makes of another mount with the next start is not its
-// volume.
+// takes it; then by identity, where that is in force and stays; and last where either will be, or goes. Who only has
+// a path stays with what is mounted there now: what somebody makes of a mount with the next start is not its volume.
 func (d *differ) assign(fam *setting.Family, want setting.Members) (slots map[string]string, used map[string]bool) {
 	slots, used = map[string]string{}, map[string]bool{}
 	ids := slices.Sorted(maps.Keys(want))
-	for _, find := range []func(*setting.Family, string, setting.Record, map[string]bool) string{d.byVolume, d.inForce, d.toCome} {
+	for _, find := range []func(*setting.Family, string, setting.Record, map[string]bool) string{d.byVolume, d.inForce, d.byVolumeToCome, d.toCome} {
 		for _, id := range ids {
 			if slots[id] != "" {
 				continue
@@ -217,17 +217,26 @@ func (d *differ) assign(fam *setting.Family, want setting.Members) (slots map[st
 	return slots, used
 }
 
-// byVolume finds the key of a mount by the volume that the spec names.
+// byVolume finds the key of a mount by the volume that the spec names, where that is mounted and stays.
 func (d *differ) byVolume(fam *setting.Family, _ string, want setting.Record, used map[string]bool) string {
+	return volumeSlot(d.have.Current, fam, want, func(slot string) bool { return !used[slot] && !d.have.Config.Deleted[slot] })
+}
+
+// byVolumeToCome is the like where the volume will be with the next start, or goes with it.
+func (d *differ) byVolumeToCome(fam *setting.Family, _ string, want setting.Record, used map[string]bool) string {
+	free := func(slot string) bool { return !used[slot] }
+	return cmp.Or(volumeSlot(d.have.Next, fam, want, free), volumeSlot(d.have.Current, fam, want, free))
+}
+
+func volumeSlot(l setting.Live, fam *setting.Family, want setting.Record, free func(string) bool) string {
 	v, ok := setting.Volume.Get(want)
 	if !ok || fam != setting.Mounts {
 		return ""
 	}
-	for _, l := range []setting.Live{d.have.Next, d.have.Current} {
-		for _, other := range slices.Sorted(maps.Keys(mountsOf(l.Record))) {
-			if slot := l.Slots[fam.Path][other]; setting.Volume.Or(mountsOf(l.Record)[other], "") == v && !used[slot] {
-				return slot
-			}
+	mounts := mountsOf(l.Record)
+	for _, id := range slices.Sorted(maps.Keys(mounts)) {
+		if slot := l.Slots[fam.Path][id]; setting.Volume.Or(mounts[id], "") == v && free(slot) {
+			return slot
 		}
 	}
 	return ""

@@ -12,6 +12,7 @@ import (
 // was; the volume would be kept, but nobody would expect that.
 func (c *computation) withoutRenames(w *spec.Container, edits []edit) []edit {
 	drop := map[int]bool{}
+	var keep []edit
 	for i, gone := range edits {
 		old, ok := gone.change.Old.(setting.Record)
 		volume, isVolume := setting.Volume.Get(old)
@@ -23,6 +24,9 @@ func (c *computation) withoutRenames(w *spec.Container, edits []edit) []edit {
 				continue
 			}
 			drop[i], drop[j] = true, true
+			if gone.undo {
+				keep = append(keep, staying(gone, c.have.Containers[w.ID]))
+			}
 			c.block(Blocked{
 				ID: w.ID, Name: w.Name, What: made.change.Label(), Change: &edits[j].change,
 				Reason: fmt.Sprintf("it looks like %s under another path, and would be a new, empty volume", gone.change.Label()),
@@ -40,7 +44,20 @@ func (c *computation) withoutRenames(w *spec.Container, edits []edit) []edit {
 			out = append(out, e)
 		}
 	}
-	return out
+	return append(out, keep...)
+}
+
+// staying drops what is pending for a mount that stays though it should go: with the next start, its volume might
+// be where that of another is.
+func staying(gone edit, have *Observed) edit {
+	id, next := at(have.Next, setting.Mounts, gone.key)
+	e := edit{change: gone.change, kind: editRevert, key: gone.key, drop: gone.drop}
+	e.change.Old, e.change.New = *next, gone.change.Old
+	e.change.Effect, e.change.Access, e.change.Note = setting.Online, gone.drop, "drops a change that is pending"
+	if id != gone.change.Identity {
+		e.change.Renamed = id
+	}
+	return e
 }
 
 // explicit reports whether the spec says of a mount that it shall go.

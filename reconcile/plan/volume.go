@@ -39,6 +39,10 @@ func (d *differ) mount(slot, id string, v mountViews, want setting.Record) {
 		d.move(fam.Change(id, &base, new(moved(base, to)), index, d.facts), slot, to)
 		want = onStorageOf(want, base)
 	}
+	if size, ok := setting.Size.Get(want); ok && size != setting.Size.Or(sized(cur.r, base), size) && d.toldLater(slot, next.r, size) &&
+		equalNamed(fam)(bare(cur), bare(next)) && equalNamed(fam)(bare(cur), bare(named{id, &want})) {
+		return // nothing else is pending
+	}
 	ch = d.memberChange(fam, index, id, cur, new(withSize(want, sized(cur.r, want))))
 	e, differs := d.against(equalNamed(fam), slot, bare(cur), bare(next), bare(named{id, &want}), ch)
 	if differs {
@@ -112,9 +116,16 @@ func (d *differ) volume(row setting.Row, slot string, current, next, want any) {
 		d.move(scalarChange(row, base, moved(base, to), d.facts), slot, to)
 		w = onStorageOf(w, base)
 	}
+	if size, ok := setting.Size.Get(w); ok && size != setting.Size.Or(have, size) && d.toldLater(slot, &pending, size) &&
+		row.Equal(withSize(have, nil), withSize(pending, nil)) && row.Equal(withSize(have, nil), withSize(w, nil)) {
+		return // nothing else is pending
+	}
 	ch := scalarChange(row, have, withSize(w, have), d.facts)
 	e, differs := d.against(row.Equal, slot, withSize(have, nil), withSize(pending, nil), withSize(w, nil), ch)
 	if differs {
+		if e.kind == editWait && setting.Size.Or(pending, 0) != setting.Size.Or(have, 0) {
+			e.kind = editSet // it has grown since, and the size that is pending would be taken over as it stands
+		}
 		switch e.kind {
 		case editSet:
 			e.value = row.FormatWire(withSize(w, have))
