@@ -2,14 +2,17 @@ package plan
 
 import (
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
 	"github.com/felhom/tend/spec/setting"
 )
 
-func isBelow(path, other string) bool {
-	return strings.HasPrefix(path, strings.TrimSuffix(other, "/")+"/")
+// isBelow reports whether a path lies below another one, however the two are written.
+func isBelow(p, other string) bool {
+	p, other = path.Clean(p), path.Clean(other)
+	return p != other && strings.HasPrefix(p, strings.TrimSuffix(other, "/")+"/")
 }
 
 // hidden finds the mounts that keep their key and whose path would be hidden, or would hide another, since the upper
