@@ -14,6 +14,9 @@ import (
 // module lays out a module of its own in a new directory and goes there.
 func module(t *testing.T, files map[string]string) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("builds and runs programs of its own, in which the race detector of this run sees nothing: make test runs it")
+	}
 	dir := t.TempDir()
 	files["go.mod"] = "module example.test/m\n\ngo 1.26.0\n"
 	for name, text := range files {
