@@ -76,16 +76,21 @@ func (o *Observer) facts(have *plan.Live) {
 	have.Appliances, have.Pools, have.Volumes = o.appliances, o.pools, o.volumes
 }
 
-func (o *Observer) readPermissions(ctx context.Context) error {
-	p, err := o.Client.Permissions(ctx, "")
+func (o *Observer) readPermissions(ctx context.Context) (err error) {
+	o.permissions, err = readPermissions(ctx, o.Client)
+	return err
+}
+
+// readPermissions are what the token may do; never nil where there was no error.
+func readPermissions(ctx context.Context, c *proxmox.Client) (proxmox.Permissions, error) {
+	p, err := c.Permissions(ctx, "")
 	if err != nil {
-		return fmt.Errorf("read the privileges of the token: %w", err)
+		return nil, fmt.Errorf("read the privileges of the token: %w", err)
 	}
-	o.permissions = p
 	if p == nil {
-		o.permissions = proxmox.Permissions{}
+		p = proxmox.Permissions{}
 	}
-	return nil
+	return p, nil
 }
 
 func (o *Observer) readBridges(ctx context.Context, node string) error {

@@ -20,33 +20,54 @@ func (o *Observer) holders(ctx context.Context, want *spec.State, have *plan.Liv
 	for _, w := range want.Containers {
 		concerned[w.ID], concerned[w.From.Clone.ID] = true, true
 	}
-	tasks := map[string][]proxmox.TaskStatus{}
+	find := Holders{Client: o.Client, permissions: o.permissions}
 	for id, c := range have.Containers {
 		if c.Lock == "" || !concerned[id] && !c.Owned(want.Cluster.Owner) {
 			continue
 		}
-		list, read := tasks[c.Ref.Node]
-		if !read {
-			var err error
-			if list, err = o.Client.Tasks(ctx, c.Ref.Node, proxmox.TaskFilter{Source: proxmox.TasksRunning, Limit: maxTasks}); err != nil {
-				return fmt.Errorf("list running tasks of node %s: %w", c.Ref.Node, err)
-			}
-			tasks[c.Ref.Node] = list
+		h, err := find.Of(ctx, c.Ref, c.Lock)
+		if err != nil {
+			return err
 		}
-		c.Holder = &plan.Holder{}
-		i := slices.IndexFunc(list, func(t proxmox.TaskStatus) bool { return t.Running && proxmox.MayHold(c.Lock, id, t.UPID) })
-		if i >= 0 {
-			c.Holder.Task = list[i].UPID
-			continue
-		}
-		if o.permissions == nil {
-			if err := o.readPermissions(ctx); err != nil {
-				return err
-			}
-		}
-		c.Holder.Blind = !o.permissions.Allows("/nodes/"+c.Ref.Node, "Sys.Audit")
+		c.Holder = &h
 	}
+	o.permissions = find.permissions
 	return nil
+}
+
+// Holders finds the tasks that may hold locks. It lists the running tasks of a node once; make a new one for each look.
+type Holders struct {
+	Client *proxmox.Client
+
+	tasks       map[string][]proxmox.TaskStatus
+	permissions proxmox.Permissions // nil: not read
+}
+
+// Of returns the task that may hold a lock of a container. The lock must have been seen before, and be there still
+// when the answer is used: a task that ended in between is none that died. A token without Sys.Audit on the node is
+// shown its own tasks only (pve-manager API2/Tasks.pm, node_tasks): the holder is Blind then.
+func (f *Holders) Of(ctx context.Context, r proxmox.Ref, lock string) (h plan.Holder, err error) {
+	list, read := f.tasks[r.Node]
+	if !read {
+		if list, err = f.Client.Tasks(ctx, r.Node, proxmox.TaskFilter{Source: proxmox.TasksRunning, Limit: maxTasks}); err != nil {
+			return h, fmt.Errorf("list running tasks of node %s: %w", r.Node, err)
+		}
+		if f.tasks == nil {
+			f.tasks = map[string][]proxmox.TaskStatus{}
+		}
+		f.tasks[r.Node] = list
+	}
+	if i := slices.IndexFunc(list, func(t proxmox.TaskStatus) bool { return t.Running && proxmox.MayHold(lock, r.ID, t.UPID) }); i >= 0 {
+		h.Task = list[i].UPID
+		return h, nil
+	}
+	if f.permissions == nil {
+		if f.permissions, err = readPermissions(ctx, f.Client); err != nil {
+			return h, err
+		}
+	}
+	h.Blind = !f.permissions.Allows("/nodes/"+r.Node, "Sys.Audit")
+	return h, nil
 }
 
 // maxTasks is more than a node runs at once.

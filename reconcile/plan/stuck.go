@@ -137,9 +137,9 @@ func (l *leftover) rootStep() *Step {
 
 // runbook is how a person does it by hand, one command a line.
 func (l *leftover) runbook(id proxmox.VMID, node string) []string {
-	out := l.manual
+	out := slices.Clone(l.manual)
 	for _, s := range l.steps {
-		if line := byHand(s.Op, id); line != "" {
+		if line := ByHand(s.Op, id); line != "" {
 			out = append(out, line)
 		}
 	}
@@ -155,7 +155,7 @@ func (l *leftover) runbook(id proxmox.VMID, node string) []string {
 		if i == 0 {
 			lead = "only if that says that a volume has no such snapshot: "
 		}
-		out = append(out, lead+byHand(s.Op, id))
+		out = append(out, lead+ByHand(s.Op, id))
 	}
 	for _, v := range l.keeps {
 		out = append(out, "only if nothing of it is wanted: pvesm free "+v)
@@ -163,8 +163,8 @@ func (l *leftover) runbook(id proxmox.VMID, node string) []string {
 	return out
 }
 
-// byHand is the command of a step of a recovery.
-func byHand(op Op, id proxmox.VMID) string {
+// ByHand is the command with which root does a step of a recovery; empty for what is none.
+func ByHand(op Op, id proxmox.VMID) string {
 	switch op := op.(type) {
 	case Unlock:
 		return fmt.Sprintf("pct unlock %d", id)

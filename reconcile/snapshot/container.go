@@ -135,35 +135,30 @@ func (r *run) drop(ctx context.Context, s subject, have []proxmox.Snapshot, fail
 	if r.Keep || r.DryRun {
 		return nil
 	}
-	fresh := true
-	for _, p := range append([]retention.Policy{s.policy}, retention.Leftover(r.want, s.want)...) {
+	left, stale := retention.Leftover(r.want, s.want), false
+	for _, p := range append([]retention.Policy{s.policy}, left...) {
 		for !r.stopping() && ctx.Err() == nil {
-			if !fresh {
+			if stale {
 				var err error
 				if have, err = r.list(ctx, s); err != nil {
 					return err
 				}
 			}
-			m.Dropped = len(c.Dropped)
+			m.Dropped, stale = len(c.Dropped), false
 			drops := retention.Decide(have, p, m).Drops()
 			if len(drops) == 0 {
-				fresh = true // this very list serves the next policy
 				break
 			}
 			if err := r.dropOne(ctx, s, have, drops[0].Name, c); err != nil {
 				return err
 			}
-			fresh = len(drops) == 1 && p.Name == s.policy.Name && !r.leaves(s)
-			if fresh {
-				return nil
+			if stale = true; len(drops) == 1 && len(left) == 0 {
+				return nil // there is nothing more to look for
 			}
 		}
 	}
 	return nil
 }
-
-// leaves reports whether policies that the container does not have any more may have left snapshots to drop.
-func (r *run) leaves(s subject) bool { return len(retention.Leftover(r.want, s.want)) > 0 }
 
 // dropOne drops one snapshot. Where that fails, it looks whether the container is stuck now.
 func (r *run) dropOne(ctx context.Context, s subject, have []proxmox.Snapshot, name string, c *Container) error {

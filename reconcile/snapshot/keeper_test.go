@@ -433,3 +433,22 @@ func TestMemory(t *testing.T) {
 		t.Errorf("with a broken file: due %t, %v", c.Due, c.Err)
 	}
 }
+
+// TestEndedMeanwhile: a container whose operation ends between two looks is not stuck; one whose lock stays is.
+func TestEndedMeanwhile(t *testing.T) {
+	for _, ends := range []bool{true, false} {
+		t.Run(fmt.Sprintf("ends %t", ends), func(t *testing.T) {
+			b := newBox(t, "lock: rollback\n")
+			b.reset(func(c sim.Call) sim.Fault {
+				if ends && c.Path == "/nodes/pve1/tasks" {
+					_ = b.Unlock(101)
+				}
+				return sim.Fault{}
+			}, nil)
+			c := run(t, b.keeper(memory(t)), want(t, atOnce), snapshot.Options{})
+			if (c.Stuck == nil) != ends || (c.Taken != "") != ends {
+				t.Errorf("stuck: %v; took %q: %v", c.Stuck, c.Taken, c.Err)
+			}
+		})
+	}
+}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/reconcile/live"
+	"github.com/felhom/tend/reconcile/plan"
 )
 
 // A Stuck is a container that an operation left locked or half done, and that no operation works on: every further
@@ -32,20 +34,23 @@ func (s *Stuck) Error() string {
 	return fmt.Sprintf("container %d is stuck: %s", s.Ref.ID, strings.Join(parts, ", "))
 }
 
-// Runbook is what a person does as root on the node, a command each, with comments that say when.
+// Runbook is what a person does as root on the node, a command each, with comments that say when: what plans do with
+// consent (--unlock).
 func (s *Stuck) Runbook() []string {
+	byHand := func(op plan.Op) string { return plan.ByHand(op, s.Ref.ID) }
 	var out []string
 	if s.Lock != "" {
-		out = append(out, fmt.Sprintf("pct unlock %d", s.Ref.ID))
+		out = append(out, byHand(plan.Unlock{Lock: s.Lock}))
 	}
 	switch {
 	case s.Snapshot != "":
 		out = append(out,
-			fmt.Sprintf("pct delsnapshot %d %s", s.Ref.ID, s.Snapshot),
-			"# only if that fails because a volume's snapshot is gone already:",
-			fmt.Sprintf("pct unlock %d; pct delsnapshot %d %s --force 1", s.Ref.ID, s.Ref.ID, s.Snapshot))
+			byHand(plan.DeleteSnapshot{Name: s.Snapshot}),
+			"# only if that says that a volume has no such snapshot:",
+			byHand(plan.Unlock{Lock: "snapshot-delete"}),
+			byHand(plan.DeleteSnapshot{Name: s.Snapshot, Force: true}))
 	case s.Lock == "rollback":
-		out = append(out, fmt.Sprintf("# repeat the rollback that was interrupted: pct rollback %d SNAPSHOT", s.Ref.ID))
+		out = append(out, "# repeat the rollback that was interrupted: "+byHand(plan.RollBack{Name: "SNAPSHOT"}))
 	}
 	return out
 }
@@ -67,21 +72,33 @@ func (k *Keeper) stuck(ctx context.Context, r proxmox.Ref, lock string, have []p
 	if s.Lock == "" && (s.Snapshot == "" || lock != "") {
 		return nil, nil
 	}
-	// A token without Sys.Audit is shown its own tasks only, and another's may be at work (pve-manager API2/Tasks.pm).
-	allowed, err := k.Client.Permissions(ctx, "")
-	if err != nil {
-		return nil, fmt.Errorf("read the privileges of the token: %w", err)
+	find := live.Holders{Client: k.Client}
+	holder, err := find.Of(ctx, r, cmp.Or(s.Lock, "snapshot"))
+	if err != nil || !holder.Task.IsZero() || holder.Blind {
+		return nil, err
 	}
-	if !allowed.Allows("/nodes/"+r.Node, "Sys.Audit") {
+	return k.confirmed(ctx, s)
+}
+
+// confirmed looks once more: what ended by itself since the first look has left nothing stuck.
+func (k *Keeper) confirmed(ctx context.Context, s *Stuck) (*Stuck, error) {
+	cfg, err := k.Client.Config(ctx, s.Ref)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration of container %d: %w", s.Ref.ID, err)
+	}
+	if s.Lock != "" && cfg.Current["lock"] == s.Lock {
+		return s, nil
+	}
+	if cfg.Current["lock"] != "" { // of another operation, which has just begun
 		return nil, nil
 	}
-	running, err := k.Client.Tasks(ctx, r.Node, proxmox.TaskFilter{Source: proxmox.TasksRunning})
+	have, err := k.Client.Snapshots(ctx, s.Ref)
 	if err != nil {
-		return nil, fmt.Errorf("list tasks of node %s: %w", r.Node, err)
+		return nil, fmt.Errorf("list snapshots of container %d: %w", s.Ref.ID, err)
 	}
-	holds := func(t proxmox.TaskStatus) bool { return proxmox.MayHold(cmp.Or(s.Lock, "snapshot"), r.ID, t.UPID) }
-	if slices.ContainsFunc(running, holds) {
+	i := slices.IndexFunc(have.List, func(x proxmox.Snapshot) bool { return s.Snapshot != "" && x.Name == s.Snapshot && x.State != "" })
+	if i < 0 {
 		return nil, nil
 	}
-	return s, nil
+	return &Stuck{Ref: s.Ref, Snapshot: s.Snapshot, State: have.List[i].State}, nil
 }
