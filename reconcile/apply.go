@@ -93,12 +93,18 @@ func (a *application) beyond(l plan.Lane) error {
 		return fmt.Errorf("it was destroyed by somebody else while the plan was carried out: %w", errBeyond)
 	case slices.ContainsFunc(l.Frees, func(v string) bool { return l.Action != plan.Destroy && !slices.Contains(shown.Frees, v) }):
 		return fmt.Errorf("a volume would be destroyed with its data, which was not planned: %w", errBeyond)
+	case remakes(l.Steps) && !remakes(shown.Steps):
+		return fmt.Errorf("it would be made anew, which was not planned: %w", errBeyond)
 	case l.Recovers() && !shown.Recovers():
 		return fmt.Errorf("it is stuck, and would be recovered, which was not planned: %w", errBeyond)
 	case restarts(l.Steps) > max(0, restarts(shown.Steps)-restarts(a.of(l.Subject()).done)):
 		return fmt.Errorf("it would be restarted, which was not planned: %w", errBeyond)
 	}
 	return nil
+}
+
+func remakes(steps []plan.Step) bool {
+	return slices.ContainsFunc(steps, func(s plan.Step) bool { _, ok := s.Op.(plan.RestoreOver); return ok })
 }
 
 func restarts(steps []plan.Step) (n int) {

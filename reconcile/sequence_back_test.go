@@ -12,8 +12,12 @@ import (
 // thereAndBack changes the spec from A to B and back to A: all is as it was. B is anything that needs no consent and
 // makes or grows no volume, since volumes are kept and never shrink.
 func (q *sequence) thereAndBack() {
-	pinned := q.pin()
 	q.settle("A")
+	if q.Failed() {
+		return
+	}
+	pinned := q.pin()
+	q.settle("A by name")
 	if q.Failed() {
 		return
 	}

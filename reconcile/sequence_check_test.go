@@ -212,7 +212,14 @@ func (q *sequence) asTheSpecSays() {
 func waiting(w *spec.Container, c config) []string {
 	keys := slices.Concat(c.Pending.Keys(), slices.Sorted(maps.Keys(c.Deleted)))
 	return slices.DeleteFunc(keys, func(key string) bool {
-		return slices.ContainsFunc(setting.Container.Rows, func(row setting.Row) bool { return row.PVEKey() == key && leftAlone(w, row) })
+		return setting.LeftOut(key) != "" || slices.ContainsFunc(setting.Container.Rows, func(row setting.Row) bool {
+			fam, isFamily := row.(*setting.Family)
+			mine := !isFamily && row.PVEKey() == key
+			if isFamily {
+				_, mine = fam.Index(key)
+			}
+			return mine && leftAlone(w, row)
+		})
 	})
 }
 

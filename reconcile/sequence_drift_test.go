@@ -224,7 +224,7 @@ func (l rootLane) SetRaw(ctx context.Context, r proxmox.Ref, lines []proxmox.Raw
 		at := strings.Index(raw+"\n[", "\n[") // where the sections of pending changes and snapshots begin
 		var kept strings.Builder
 		for line := range strings.Lines(raw[:min(at+1, len(raw))]) {
-			if !strings.HasPrefix(line, "lxc.") {
+			if !strings.HasPrefix(line, "lxc.") || strings.HasPrefix(line, "lxc.environment.runtime") { // which is env
 				kept.WriteString(line)
 			}
 		}

@@ -18,7 +18,8 @@ func (c *computation) change(w *spec.Container, have *Observed) {
 		TagStyle:     c.have.TagStyle,
 	}
 	edits := diff(ofImage(w, withImageNetwork(w, c.settings(w)), have), have, facts, c.ignored(w, have))
-	if c.recreate(w, have, edits) {
+	edits, done := c.recreate(w, have, edits)
+	if done {
 		return
 	}
 	edits = append(edits, c.freed(w, have)...)
@@ -118,6 +119,9 @@ func (c *computation) possible(w *spec.Container, edits []edit) []edit {
 			}
 		case e.change.Effect == setting.Refused:
 			b.Reason, b.Ways = refusal(e.change)
+		case asksForQuota(e) && setting.Unprivileged.Or(have.Current.Record, false):
+			// pve-container API2/LXC/Status.pm, vm_start
+			b.Reason = "unprivileged containers do not start with quotas, and it is still one"
 		case e.kind == editAlloc:
 			b.Reason, b.Ways = c.cannotAllocate(w, e)
 		case e.kind == editMove:
@@ -138,6 +142,13 @@ func (c *computation) possible(w *spec.Container, edits []edit) []edit {
 		}
 	}
 	return out
+}
+
+// asksForQuota reports whether a mount shall have quotas that it has not.
+func asksForQuota(e edit) bool {
+	old, _ := e.change.Old.(setting.Record)
+	new, _ := e.change.New.(setting.Record)
+	return e.kind != editRevert && setting.Quota.Or(new, false) && !setting.Quota.Or(old, false)
 }
 
 func (c *computation) cannotAllocate(w *spec.Container, e edit) (why string, ways []string) {

@@ -332,3 +332,25 @@ func TestOrder(t *testing.T) {
 		t.Errorf("plan of the reversed spec (-first +reversed):\n%s", diff)
 	}
 }
+
+// TestRecreateBlocked shows that a container which cannot be made anew gets all other changes nevertheless, those
+// among them that stand in the way.
+func TestRecreateBlocked(t *testing.T) {
+	want := declare(t, `"unprivileged": false, "cores": 2, "mounts": {"/a": {"storage": "local", "size": "1GiB", "backup": true}, "/b": {"storage": "local", "size": "1GiB", "quota": true}}`, func(c *spec.Container) {
+		c.Lifecycle.AllowRecreate, c.Lifecycle.BackupTo, c.Power = true, "local", spec.Running
+	})
+	have := observe(t, false, proxmox.Config{Current: with(webValues(), "mp0", "local:101/vm-101-disk-1.raw,mp=/a,size=1G")})
+	const text = `101 web: change on pve1 · online
+  ~ cores 1 → 2 · online
+  ~ mount /a backup no → yes · online
+  1. set cores="2"
+  2. set mp0="local:101/vm-101-disk-1.raw,mp=/a,backup=1,size=1G"
+  3. start (state: running)
+101 web: blocked: unprivileged: mount /a is in no backup, and its data would be lost
+101 web: blocked: mount /b: unprivileged containers do not start with quotas, and it is still one
+0 in sync
+`
+	if diff := cmp.Diff(text, plan.Compute(want, have, plan.Policy{}).String()); diff != "" {
+		t.Errorf("plan (-want +got):\n%s", diff)
+	}
+}

@@ -11,14 +11,15 @@ import (
 
 // recreate makes a container anew for the changes that it cannot have otherwise: it is backed up, and the backup
 // is restored over it with the changes. Everything else waits for the next pass, which finds the new container.
-// It reports whether the container is taken care of.
-func (c *computation) recreate(w *spec.Container, have *Observed, edits []edit) bool {
-	need := slices.DeleteFunc(slices.Clone(edits), func(e edit) bool {
+// done is that; where it cannot be, that is blocked, and rest are the other edits.
+func (c *computation) recreate(w *spec.Container, have *Observed, edits []edit) (rest []edit, done bool) {
+	needs := func(e edit) bool {
 		// A backup of a template is restored as one.
-		return e.change.Effect != setting.Recreate || e.value == "" || e.key == setting.Template.PVE
-	})
+		return e.change.Effect == setting.Recreate && e.value != "" && e.key != setting.Template.PVE
+	}
+	need := slices.DeleteFunc(slices.Clone(edits), func(e edit) bool { return !needs(e) })
 	if !w.Lifecycle.AllowRecreate || len(need) == 0 {
-		return false
+		return edits, false
 	}
 	b := Blocked{ID: w.ID, Name: w.Name, What: need[0].change.Label(), Change: &need[0].change}
 	b.Reason, b.Ways = c.cannotRecreate(w, have)
@@ -28,7 +29,7 @@ func (c *computation) recreate(w *spec.Container, have *Observed, edits []edit) 
 	}
 	if b.Reason != "" {
 		c.block(b)
-		return true
+		return slices.DeleteFunc(slices.Clone(edits), needs), false
 	}
 	lane := Lane{Ref: have.Ref, Name: w.Name, Action: Change, Base: have.Config, Effect: setting.Recreate, Changes: changesOf(need)}
 	for i := range lane.Changes {
@@ -48,7 +49,7 @@ func (c *computation) recreate(w *spec.Container, have *Observed, edits []edit) 
 		lane.Steps = append(lane.Steps, Step{Op: Start{}, Cause: "state: running"})
 	}
 	c.plan.Lanes = append(c.plan.Lanes, lane)
-	return true
+	return nil, true
 }
 
 func lost(have *Observed) string {
