@@ -1,8 +1,6 @@
 package reconcile_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -186,58 +184,4 @@ func (q *sequence) swapByHand(r proxmox.Ref, live setting.Live) error {
 	a, first := mountIn(live, two[0])
 	b, second := mountIn(live, two[1])
 	return q.set(r, proxmox.Values{two[0]: setting.Mounts.FormatMember(b, first), two[1]: setting.Mounts.FormatMember(a, second)})
-}
-
-// rootLane is somebody who acts as root@pam on the simulated node.
-type rootLane struct{ node *node }
-
-func (l rootLane) Create(ctx context.Context, node string, p proxmox.CreateParams) error {
-	task, err := l.node.root.Create(ctx, node, p)
-	if err == nil {
-		_, err = l.node.root.WaitTask(ctx, task, atOnce)
-	}
-	return err
-}
-
-func (l rootLane) SetConfig(ctx context.Context, r proxmox.Ref, u proxmox.Update) error {
-	return l.node.root.SetConfig(ctx, r, u)
-}
-
-// Unlock is never asked for here: nothing dies in these sequences.
-func (rootLane) Unlock(_ context.Context, r proxmox.Ref, lock string) error {
-	return fmt.Errorf("unlock %s (%s)", r, lock)
-}
-
-func (l rootLane) SetRaw(ctx context.Context, r proxmox.Ref, lines []proxmox.RawLine, digest string) error {
-	cfg, err := l.node.root.Config(ctx, r)
-	if err != nil {
-		return err
-	}
-	if cfg.Digest != digest {
-		return proxmox.ErrModified
-	}
-	var text strings.Builder
-	for _, line := range lines {
-		fmt.Fprintf(&text, "%s: %s\n", line.Key, line.Value)
-	}
-	return l.node.EditConfig(r.ID, func(raw string) string {
-		at := strings.Index(raw+"\n[", "\n[") // where the sections of pending changes and snapshots begin
-		var kept strings.Builder
-		for line := range strings.Lines(raw[:min(at+1, len(raw))]) {
-			if !strings.HasPrefix(line, "lxc.") || strings.HasPrefix(line, "lxc.environment.runtime") { // which is env
-				kept.WriteString(line)
-			}
-		}
-		return kept.String() + text.String() + raw[min(at+1, len(raw)):]
-	})
-}
-
-// Mount is refused: the specs of the sequences have no host mounts.
-func (rootLane) Mount(context.Context, string, string, proxmox.HostMount, bool) error {
-	return errors.ErrUnsupported
-}
-
-// PutSnippet is refused: the specs of the sequences have no snippets.
-func (rootLane) PutSnippet(context.Context, string, string, []byte) error {
-	return errors.ErrUnsupported
 }

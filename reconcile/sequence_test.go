@@ -175,10 +175,10 @@ func (q *sequence) state() *spec.State { return state(slices.Collect(maps.Values
 
 func (q *sequence) reconciler() *reconcile.Reconciler {
 	r := q.node.reconcilerAs(strong, nil)
-	r.Policy = q.policy
 	if q.rooted {
-		r.Executor.Root = rootLane{q.node}
+		q.node.openLane(r)
 	}
+	r.Policy = q.policy
 	return r
 }
 
