@@ -83,6 +83,7 @@ func setUp(e *testscript.Env) error {
 	}
 	e.Setenv("HOME", e.WorkDir)
 	e.Setenv("TERM", "xterm")
+	e.Setenv("GORACE", os.Getenv("GORACE"))
 	e.Setenv("COLUMNS", "160")
 	return os.WriteFile(filepath.Join(e.WorkDir, ".tend/sandbox.yaml"), state, 0o600)
 }

@@ -80,9 +80,11 @@ func (t *tally) runGo(args []string, stderr io.Writer) error {
 }
 
 // roomy has the garbage collector run less often, unless somebody has said how often: tests have small heaps that
-// grow fast, and spend a third of their time in it otherwise. The limit keeps that harmless for those that are large.
+// grow fast. The limit keeps that harmless for those that are large. And a program with the race detector sleeps for a
+// second before it ends, so that others of its goroutines may still be caught; tests start it hundreds of times, for
+// which a twentieth of a second is enough.
 func roomy(env []string) []string {
-	for _, set := range []string{"GOGC=400", "GOMEMLIMIT=1GiB"} {
+	for _, set := range []string{"GOGC=400", "GOMEMLIMIT=1GiB", "GORACE=atexit_sleep_ms=50"} {
 		name, _, _ := strings.Cut(set, "=")
 		if os.Getenv(name) == "" {
 			env = append(env, set)
