@@ -1,19 +1,14 @@
 package reconcile
 
 import (
-	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/reconcile/execute"
 	"github.com/felhom/tend/reconcile/plan"
-	"github.com/felhom/tend/spec/setting"
 )
 
 // An application is a plan that is being carried out, over several passes.
@@ -132,70 +127,10 @@ func (a *application) note(r execute.Result) {
 // fingerprint tells lanes apart that do different things.
 func fingerprint(l plan.Lane) string {
 	h := sha256.New()
-	for _, text := range laneText(l, "") {
+	for _, text := range l.Text("") {
 		fmt.Fprintln(h, text)
 	}
 	return string(h.Sum(nil))
-}
-
-// laneText is what a lane does, a step a line, exactly and without secrets. The salt keeps those from being guessed
-// by what stands for them.
-func laneText(l plan.Lane, salt string) []string {
-	who := l.Ref.String()
-	if l.Kind != plan.ContainerKind {
-		who = l.Subject().String()
-	}
-	out := []string{fmt.Sprintf("%s %s", l.Action, who)}
-	for _, s := range l.Steps {
-		op, err := json.Marshal(withoutSecrets(s.Op, salt))
-		if err != nil { // an operation is made of texts and numbers
-			op = []byte(err.Error())
-		}
-		as := who
-		if s.Access.Root {
-			as += " as root"
-		}
-		out = append(out, fmt.Sprintf("%s: %s %s", as, s.Op.Verb(), op))
-	}
-	return out
-}
-
-// withoutSecrets is an operation with a digest in place of the environment and of raw lines, which may hold secrets.
-func withoutSecrets(op plan.Op, salt string) plan.Op {
-	switch o := op.(type) {
-	case plan.CreateContainer:
-		o.Values = digested(o.Values, salt)
-		return o
-	case plan.SetConfig:
-		o.Set = digested(o.Set, salt)
-		return o
-	case plan.SetRaw:
-		o.Lines = []string{digest(strings.Join(o.Lines, "\n"), salt)}
-		return o
-	case plan.RestoreContainer:
-		o.Values = digested(o.Values, salt)
-		return o
-	case plan.RestoreOver:
-		o.Values = digested(o.Values, salt)
-		return o
-	}
-	return op
-}
-
-func digested(v proxmox.Values, salt string) proxmox.Values {
-	text, ok := v[setting.Env.PVE]
-	if !ok {
-		return v
-	}
-	v = maps.Clone(v)
-	v[setting.Env.PVE] = digest(text, salt)
-	return v
-}
-
-func digest(text, salt string) string {
-	h := hmac.New(sha256.New, []byte(salt))
-	h.Write([]byte(text))
-	return fmt.Sprintf("(digest %x)", h.Sum(nil)[:8])
 }
 
 // blockedOf are the blocked changes of a container, template or backup job.

@@ -41,6 +41,9 @@ type Reconciler struct {
 	// Executor carries plans out, with the journal that it records in. Its Client is Client where nil.
 	Executor execute.Executor
 	Policy   plan.Policy
+	// Permit returns what may be done of a plan, with the rest as blocked; nil: all may. It is asked for every plan of a
+	// run, with those that finish what an earlier one began.
+	Permit func(*plan.Plan) *plan.Plan
 	// Passes bounds the passes of a run; 5 where 0.
 	Passes int
 	// Log gets what a person should look at; nil: nothing is logged.
@@ -123,6 +126,9 @@ func (run *Run) Plan(ctx context.Context) (*plan.Plan, *plan.Live, error) {
 			break
 		}
 		p = plan.Compute(run.want, have, policy)
+	}
+	if permit := run.reconciler.Permit; permit != nil {
+		p = permit(p)
 	}
 	run.plan, run.have = p, have
 	return p, have, nil

@@ -64,8 +64,9 @@ type savedPolicy struct {
 	Now          time.Time     `json:"now"`
 	Adopt        bool          `json:"adopt"`
 
-	WindowOpen bool `json:"windowOpen"`
-	RestartAll bool `json:"restartAll"`
+	WindowOpen   bool `json:"windowOpen"`
+	RestartAll   bool `json:"restartAll"`
+	HoldRestarts bool `json:"holdRestarts,omitempty"`
 
 	DestroyVolumes map[proxmox.VMID][]string `json:"destroyVolumes,omitempty"`
 	Unlock         map[proxmox.VMID]string   `json:"unlock,omitempty"`
@@ -203,7 +204,7 @@ func power(running bool) string {
 func planText(p *plan.Plan, salt string) []string {
 	out := []string{}
 	for _, l := range p.Lanes {
-		out = append(out, laneText(l, salt)...)
+		out = append(out, l.Text(salt)...)
 	}
 	for _, b := range p.Blocked {
 		out = append(out, fmt.Sprintf("%s: blocked: %s: %s", b.Subject(), b.What, b.Reason))

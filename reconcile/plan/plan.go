@@ -149,6 +149,8 @@ type Policy struct {
 
 	WindowOpen bool // a maintenance window is open now
 	RestartAll bool // restart what needs it, whatever the spec's policies
+	// HoldRestarts leaves what may restart at any time (restart: now) to a maintenance window, too.
+	HoldRestarts bool
 	// DestroyVolumes are volumes that shall be destroyed with their data, by container.
 	DestroyVolumes map[proxmox.VMID][]string
 	// Unlock names containers that are stuck and shall be recovered; the value is the snapshot that one whose rollback

@@ -23,10 +23,11 @@ func (c *computation) mayRestart(w *spec.Container, have *Observed, f setting.Fa
 
 // noRestart says why a running container may not be restarted for something now; "" where it may.
 func (c *computation) noRestart(w *spec.Container, what string) (reason string, ways []string) {
+	now := w.Restart == spec.RestartNow && !c.policy.HoldRestarts
 	switch {
-	case w.Restart == spec.RestartNow || c.policy.RestartAll, w.Restart == spec.RestartWindow && c.policy.WindowOpen:
+	case now || c.policy.RestartAll, w.Restart != spec.RestartNever && c.policy.WindowOpen:
 		return "", nil
-	case w.Restart == spec.RestartWindow:
+	case w.Restart != spec.RestartNever:
 		return what + " waits for a maintenance window", []string{"apply in a window: --window", "restart it now: --restart"}
 	}
 	return what + " waits until the container stops, and restart: never leaves that to you",

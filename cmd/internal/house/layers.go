@@ -39,7 +39,7 @@ func layers() []Layer {
 	settings := append([]string{"spec/setting/..."}, wire...)
 	states := append([]string{"spec"}, settings...)
 	saved := []string{"proxmox/conffile", "proxmox/pct"}
-	pure := append([]string{"reconcile/plan/...", "reconcile/retention/..."}, states...)
+	pure := append([]string{"reconcile/plan/...", "reconcile/retention/...", "reconcile/permit"}, states...)
 	return []Layer{
 		{"proxmox/property", nil, "codecs know the form of texts and stand on the standard library alone"},
 		{"proxmox/calendar", nil, "calendar events stand on the standard library alone"},
@@ -63,6 +63,7 @@ func layers() []Layer {
 		{"spec/write/...", append(append([]string{"spec/load/..."}, saved...), states...), "writing is reading backwards: from what was found to files, with no live connection"},
 
 		{"reconcile/plan/...", states, "a plan follows from spec and live state alone"},
+		{"reconcile/permit", append([]string{"reconcile/plan"}, states...), "what may be done follows from the plan and the rules alone"},
 		{"reconcile/retention/...", states, "what to keep follows from the policy and what is there alone"},
 		{"reconcile/live/...", pure, "observing reads through the client, whatever its transport"},
 		{"reconcile/journal/...", pure, "the journal records operations and carries none out"},
@@ -94,7 +95,7 @@ func purePlaces() []string {
 	return []string{
 		"proxmox/property", "proxmox/calendar", "proxmox/prune", "proxmox/secret", "proxmox/conffile", "proxmox/pct", "proxmox/privileged",
 		"spec/setting/...", "spec", "spec/schema/...",
-		"reconcile/plan/...", "reconcile/retention/...",
+		"reconcile/plan/...", "reconcile/permit", "reconcile/retention/...",
 	}
 }
 

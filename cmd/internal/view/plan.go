@@ -407,8 +407,12 @@ func blockedBlock(list []plan.Blocked) Block {
 	if !slices.ContainsFunc(list, func(x plan.Blocked) bool { return !x.Waiting }) {
 		b.Title = "waiting"
 	}
-	for _, bl := range list {
-		b.Rows = append(b.Rows, blockedRows(bl)...)
+	for i, bl := range list {
+		rows := blockedRows(bl)
+		if i+1 < len(list) && list[i+1].Reason == bl.Reason && slices.Equal(list[i+1].Ways, bl.Ways) {
+			rows[len(rows)-1].More = nil // once, below the last that it holds for
+		}
+		b.Rows = append(b.Rows, rows...)
 	}
 	return b
 }

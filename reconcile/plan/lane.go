@@ -1,0 +1,73 @@
+package plan
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strings"
+
+	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/spec/setting"
+)
+
+// Text is what a lane does, a step a line, exactly and without secrets: two lanes with the same text do the same. The salt
+// keeps secrets from being guessed by what stands for them.
+func (l Lane) Text(salt string) []string {
+	who := l.Ref.String()
+	if l.Kind != ContainerKind {
+		who = l.Subject().String()
+	}
+	out := []string{fmt.Sprintf("%s %s", l.Action, who)}
+	for _, s := range l.Steps {
+		op, err := json.Marshal(withoutSecrets(s.Op, salt))
+		if err != nil { // an operation is made of texts and numbers
+			op = []byte(err.Error())
+		}
+		as := who
+		if s.Access.Root {
+			as += " as root"
+		}
+		out = append(out, fmt.Sprintf("%s: %s %s", as, s.Op.Verb(), op))
+	}
+	return out
+}
+
+// withoutSecrets is an operation with a digest in place of the environment and of raw lines, which may hold secrets.
+func withoutSecrets(op Op, salt string) Op {
+	switch o := op.(type) {
+	case CreateContainer:
+		o.Values = digested(o.Values, salt)
+		return o
+	case SetConfig:
+		o.Set = digested(o.Set, salt)
+		return o
+	case SetRaw:
+		o.Lines = []string{digest(strings.Join(o.Lines, "\n"), salt)}
+		return o
+	case RestoreContainer:
+		o.Values = digested(o.Values, salt)
+		return o
+	case RestoreOver:
+		o.Values = digested(o.Values, salt)
+		return o
+	}
+	return op
+}
+
+func digested(v proxmox.Values, salt string) proxmox.Values {
+	text, ok := v[setting.Env.PVE]
+	if !ok {
+		return v
+	}
+	v = maps.Clone(v)
+	v[setting.Env.PVE] = digest(text, salt)
+	return v
+}
+
+func digest(text, salt string) string {
+	h := hmac.New(sha256.New, []byte(salt))
+	h.Write([]byte(text))
+	return fmt.Sprintf("(digest %x)", h.Sum(nil)[:8])
+}
