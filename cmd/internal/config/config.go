@@ -92,6 +92,8 @@ type Config struct {
 	LogLevel    slog.Level
 	LogFormat   string
 
+	Agent Agent // what tend watch needs beside all that
+
 	File    string    // the file that was read, or empty
 	Origins []Origins // in the order of [Settings]; a token is masked
 
@@ -266,26 +268,33 @@ func (c *Config) readFile(src Sources) (map[Name]Value, error) {
 		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
 	c.File = path
-	return parseFile(path, raw)
+	values, agent, err := parseFile(path, raw)
+	c.Agent = agent
+	return values, err
 }
 
-// parseFile reads a mapping of names to single values, strictly.
-func parseFile(path string, raw []byte) (map[Name]Value, error) {
+// parseFile reads the settings, which have single values, and what is for the agent, strictly.
+func parseFile(path string, raw []byte) (map[Name]Value, Agent, error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(raw, &doc); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, Agent{}, fmt.Errorf("%s: %w", path, err)
 	}
 	if len(doc.Content) == 0 { // an empty file sets nothing
-		return nil, nil
+		return nil, Agent{}, nil
 	}
 	top := doc.Content[0]
 	if top.Kind != yaml.MappingNode {
-		return nil, fmt.Errorf("%s:%d: is not a mapping of settings, as in: endpoint: pve1", path, top.Line)
+		return nil, Agent{}, fmt.Errorf("%s:%d: is not a mapping of settings, as in: endpoint: pve1", path, top.Line)
 	}
 	out := map[Name]Value{}
+	agent := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: top.Line, Column: top.Column}
 	var faults []error
 	for i := 0; i+1 < len(top.Content); i += 2 {
 		key, value := top.Content[i], top.Content[i+1]
+		if slices.Contains(agentFields(), key.Value) {
+			agent.Content = append(agent.Content, key, value)
+			continue
+		}
 		place := fmt.Sprintf("%s:%d", path, key.Line)
 		name := Name(key.Value)
 		if err := checkEntry(name, value, out); err != nil {
@@ -294,7 +303,8 @@ func parseFile(path string, raw []byte) (map[Name]Value, error) {
 		}
 		out[name] = Value{value.Value, place}
 	}
-	return out, errors.Join(faults...)
+	a, err := decodeAgent(path, agent)
+	return out, a, errors.Join(append(faults, err)...)
 }
 
 func checkEntry(name Name, value *yaml.Node, seen map[Name]Value) error {
@@ -307,6 +317,7 @@ func checkEntry(name Name, value *yaml.Node, seen map[Name]Value) error {
 			known = append(known, string(s.Name))
 		}
 	}
+	known = append(known, agentFields()...)
 	_, twice := seen[name]
 	switch {
 	case !slices.Contains(known, string(name)):

@@ -4,7 +4,10 @@ import "testing"
 
 // FuzzFile holds that no file makes the parser panic, and that what it takes is known and has a place.
 func FuzzFile(f *testing.F) {
-	for _, seed := range []string{"", "endpoint: pve1\ninsecure: true\n", "token: x", "endpoint: [", "- a", "? {a: b}\n: c\n", "a: &x [*x]", "endpoint: !!binary aGk=\n"} {
+	for _, seed := range []string{
+		"", "endpoint: pve1\ninsecure: true\n", "token: x", "endpoint: [", "- a", "? {a: b}\n: c\n", "a: &x [*x]", "endpoint: !!binary aGk=\n",
+		"source: {git: https://git.example.com/a.git, auth: {user: a}}\nwindows: [{schedule: sun 03:00, duration: 2h}]\nmodes: {101: off}\nbudget: {restartsPerDay: 2}\n", "windows: [[]]", "modes: {a: b}", "source: [git]",
+	} {
 		f.Add([]byte(seed))
 	}
 	known := map[Name]bool{}
@@ -12,7 +15,7 @@ func FuzzFile(f *testing.F) {
 		known[s.Name] = s.Name != Token
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		values, err := parseFile("tend.yaml", raw)
+		values, _, err := parseFile("tend.yaml", raw)
 		if err != nil {
 			return
 		}
