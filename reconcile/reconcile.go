@@ -237,6 +237,9 @@ func (run *Run) Apply(ctx context.Context) (Outcome, error) {
 	return a.outcome(run, run.plan), nil
 }
 
+// Live is what was seen at the last plan; nil before the first.
+func (run *Run) Live() *plan.Live { return run.have }
+
 func (run *Run) stopping() bool {
 	select {
 	case <-run.executor.Stop:

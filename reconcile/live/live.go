@@ -87,7 +87,7 @@ func (o *Observer) Observe(ctx context.Context, want *spec.State) (*plan.Live, e
 func observed(node string, c proxmox.ContainerStatus) *plan.Observed {
 	return &plan.Observed{
 		Ref: proxmox.Ref{Node: node, ID: c.ID}, Name: c.Name, Tags: c.Tags, Lock: c.Lock,
-		Running: c.Status == proxmox.Running,
+		Running: c.Status == proxmox.Running, Uptime: c.Uptime,
 	}
 }
 

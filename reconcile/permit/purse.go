@@ -107,3 +107,17 @@ func Hash(lanes []plan.Lane) string {
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
+
+// SpentBy is what the steps cost that were carried out on one container.
+func SpentBy(done []plan.Step) (s Spent) {
+	for _, step := range done {
+		switch step.Op.(type) {
+		case plan.DestroyContainer, plan.DestroyVolume:
+			s.Destroys = 1
+		}
+	}
+	if s.Destroys == 0 && slices.ContainsFunc(done, plan.Step.Restarts) {
+		s.Restarts = 1
+	}
+	return s
+}

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/spec/setting"
@@ -49,6 +50,7 @@ type Observed struct {
 	Name    string
 	Tags    []string
 	Running bool
+	Uptime  time.Duration // 0: not known
 	Lock    string
 	Holder  *Holder // of the lock; nil: not looked for
 	// Managed says that the configuration was read: the container is declared or carries the owner's tag.

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/renameio/v2"
+
 	"github.com/felhom/tend/proxmox"
 )
 
@@ -97,26 +99,13 @@ func (m *Memory) save(keep map[string]bool) error {
 	if err != nil || bytes.Equal(data, m.saved) {
 		return err
 	}
-	if err := replace(m.path, data); err != nil {
+	err = os.MkdirAll(filepath.Dir(m.path), 0o700)
+	if err == nil {
+		err = renameio.WriteFile(m.path, data, 0o600)
+	}
+	if err != nil {
 		return fmt.Errorf("remember what was done about snapshots: %w", err)
 	}
 	m.saved = data
 	return nil
-}
-
-// replace writes a file whole or not at all.
-func replace(path string, data []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // fails once it is renamed
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

@@ -7,8 +7,9 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"path/filepath"
 	"time"
+
+	"github.com/google/renameio/v2"
 )
 
 // A record is what is in force, as it is written down.
@@ -102,35 +103,10 @@ func writeRecord(path, source string, at time.Time, f Found) error {
 	}
 	text, err2 := json.Marshal(r)
 	if err = errors.Join(err, err2); err == nil {
-		err = replace(path, text)
+		err = renameio.WriteFile(path, text, 0o600) // only its owner may read it: a spec is private
 	}
 	if err != nil {
 		return fmt.Errorf("write down what is in force: %w", err)
 	}
 	return nil
-}
-
-// replace writes a whole file under a name that never holds half of it. Only its owner may read it: a spec is private.
-func replace(path string, text []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	dir, err2 := os.Open(filepath.Dir(path))
-	if err2 != nil {
-		return nil // the name is written in any case, if not yet durably
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

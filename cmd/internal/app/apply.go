@@ -73,7 +73,7 @@ func apply(cmd *cobra.Command, s *Streams, o applyOptions, path string) error {
 	if err != nil {
 		return err
 	}
-	source, err := sourceOf(cmd, s, path)
+	source, err := givenAt(cmd, s, path)
 	if err == nil && source.want != nil {
 		err = checkConsent(source.want, o.policy)
 	}
@@ -114,40 +114,40 @@ func apply(cmd *cobra.Command, s *Streams, o applyOptions, path string) error {
 	return a.carryOut(view.Plan{Plan: p, Spec: source.rev})
 }
 
-// A source is what is applied: a spec or a saved plan.
-type source struct {
+// A given is what is applied: a spec or a saved plan.
+type given struct {
 	want  *spec.State
 	saved *reconcile.Saved
 	rev   view.Revision
 }
 
-func sourceOf(cmd *cobra.Command, s *Streams, path string) (source, error) {
+func givenAt(cmd *cobra.Command, s *Streams, path string) (given, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return source{}, fmt.Errorf("read spec or saved plan: %w%s", err, bareSandbox(cmd, path))
+		return given{}, fmt.Errorf("read spec or saved plan: %w%s", err, bareSandbox(cmd, path))
 	}
 	if info.IsDir() || !isSaved(path) {
 		want, err := specOf(cmd, s, path)
-		return source{want: want, rev: revisionOf(path)}, err
+		return given{want: want, rev: revisionOf(path)}, err
 	}
 	for _, name := range policyFlagNames() {
 		if cmd.Flags().Changed(name) {
-			return source{}, fmt.Errorf("--%s does not go with a saved plan, which is carried out as it was shown", name)
+			return given{}, fmt.Errorf("--%s does not go with a saved plan, which is carried out as it was shown", name)
 		}
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return source{}, err
+		return given{}, err
 	}
 	saved, err := reconcile.ParseSaved(text)
 	if err != nil {
-		return source{}, fmt.Errorf("%s: %w", path, err)
+		return given{}, fmt.Errorf("%s: %w", path, err)
 	}
-	return source{saved: saved, rev: view.Revision{Hash: saved.Revision}}, nil
+	return given{saved: saved, rev: view.Revision{Hash: saved.Revision}}, nil
 }
 
 // begin makes the plan, or makes a saved one anew and holds it against what was saved.
-func (s source) begin(ctx context.Context, r *reconcile.Reconciler) (*reconcile.Run, *plan.Plan, error) {
+func (s given) begin(ctx context.Context, r *reconcile.Reconciler) (*reconcile.Run, *plan.Plan, error) {
 	if s.saved != nil {
 		run, err := r.Resume(ctx, s.saved)
 		if err != nil {

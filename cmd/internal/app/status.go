@@ -1,15 +1,11 @@
 package app
 
 import (
-	"context"
-	"fmt"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/felhom/tend/cmd/internal/view"
-	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/reconcile/plan"
 )
 
@@ -49,21 +45,16 @@ func showStatus(cmd *cobra.Command, s *Streams, output, path string) error {
 		return err
 	}
 	defer ses.close()
-	ctx := cmd.Context()
-	p, have, err := ses.reconciler(plan.Policy{}).Plan(ctx, want)
-	if err != nil {
-		return err
-	}
-	up, err := uptimes(ctx, ses.client, have)
+	p, have, err := ses.reconciler(plan.Policy{}).Plan(cmd.Context(), want)
 	if err != nil {
 		return err
 	}
 	shown := view.ClusterState{Cluster: p.Cluster, Spec: revisionOf(path), Status: view.Plan{Plan: p}.Status()}
 	for _, w := range want.Containers {
-		shown.Containers = append(shown.Containers, view.StateOf(w, p, have.Containers[w.ID], up))
+		shown.Containers = append(shown.Containers, view.StateOf(w, p, have.Containers[w.ID]))
 	}
 	for _, u := range p.Unclaimed {
-		shown.Containers = append(shown.Containers, view.UnclaimedState(u, have.Containers[u.Ref.ID], up))
+		shown.Containers = append(shown.Containers, view.UnclaimedState(u, have.Containers[u.Ref.ID]))
 	}
 	shown.Others = view.OthersOf(p)
 	if err := write(shown); err != nil {
@@ -76,22 +67,4 @@ func showStatus(cmd *cobra.Command, s *Streams, output, path string) error {
 		return exit(exitPending)
 	}
 	return nil
-}
-
-// uptimes are those of the containers that were observed.
-func uptimes(ctx context.Context, c *proxmox.Client, have *plan.Live) (map[proxmox.VMID]time.Duration, error) {
-	out := map[proxmox.VMID]time.Duration{}
-	for node, online := range have.Nodes {
-		if !online {
-			continue
-		}
-		list, err := c.Containers(ctx, node)
-		if err != nil {
-			return nil, fmt.Errorf("list containers of node %s: %w", node, err)
-		}
-		for _, x := range list {
-			out[x.ID] = x.Uptime
-		}
-	}
-	return out, nil
 }

@@ -100,7 +100,8 @@ type Config struct {
 	// Exposed is the token's file where everyone on the machine may read it; empty where that is not so.
 	Exposed string
 
-	inEnv proxmox.Secret // the token in the environment
+	inEnv       proxmox.Secret // the token in the environment
+	credentials string         // folder of those that systemd hands over
 }
 
 // Sources are where values come from.
@@ -134,7 +135,8 @@ func Load(src Sources) (*Config, error) {
 		}
 		c.Origins = append(c.Origins, o)
 	}
-	c.addCredential(src.Env("CREDENTIALS_DIRECTORY"))
+	c.credentials = src.Env("CREDENTIALS_DIRECTORY")
+	c.addCredential(c.credentials)
 	return c, c.interpret(src.Env)
 }
 
@@ -222,33 +224,61 @@ func (c *Config) TokenSource() Value {
 	return token
 }
 
-// maxToken bounds the file, should it be the wrong one.
-const maxToken = 4096
-
 func (c *Config) readToken() (proxmox.Secret, error) {
 	v := c.TokenSource()
 	if v.Source == c.Get(Token).Source {
 		return c.inEnv, nil
 	}
-	info, err := os.Stat(v.Text)
+	token, exposed, err := readSecret(v.Text)
 	if err != nil {
 		return proxmox.Secret{}, fmt.Errorf("read the token (%s): %w", v.Source, err)
 	}
-	if !info.Mode().IsRegular() && info.Mode()&os.ModeNamedPipe == 0 || info.Size() > maxToken {
-		return proxmox.Secret{}, fmt.Errorf("read the token (%s): %s is not a small file with a token", v.Source, v.Text)
-	}
-	if info.Mode().Perm()&0o007 != 0 {
+	if exposed {
 		c.Exposed = v.Text
 	}
-	raw, err := os.ReadFile(v.Text)
+	return token, nil
+}
+
+// maxSecret bounds a file with a secret, should it be the wrong one. A private key takes some of it.
+const maxSecret = 64 << 10
+
+// credential begins the path of a file that systemd hands to a service (LoadCredential=NAME:PATH).
+const credential = "credential:"
+
+// Secret reads a file that holds a secret. "credential:NAME" is the one that systemd hands to the service under that name.
+// One that everyone on the machine may read is an error: unlike the token of Proxmox, nothing else would tell of it.
+func (c *Config) Secret(path string) (proxmox.Secret, error) {
+	if name, ok := strings.CutPrefix(path, credential); ok {
+		if c.credentials == "" || strings.ContainsAny(name, "/\\") {
+			return proxmox.Secret{}, fmt.Errorf("%s: systemd hands over no such credential: write LoadCredential=%s:PATH into the unit", path, name)
+		}
+		path = filepath.Join(c.credentials, name)
+	}
+	s, exposed, err := readSecret(path)
+	if err == nil && exposed {
+		err = fmt.Errorf("everyone on this machine can read %s: chmod 600 it", path)
+	}
+	return s, err
+}
+
+// readSecret reads a file with a secret, and reports whether everyone on the machine may.
+func readSecret(path string) (s proxmox.Secret, exposed bool, err error) {
+	info, err := os.Stat(path)
 	if err != nil {
-		return proxmox.Secret{}, fmt.Errorf("read the token (%s): %w", v.Source, err)
+		return s, false, err
+	}
+	if !info.Mode().IsRegular() && info.Mode()&os.ModeNamedPipe == 0 || info.Size() > maxSecret {
+		return s, false, fmt.Errorf("%s is not a small file with a secret", path)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return s, false, err
 	}
 	text := strings.TrimSpace(string(raw))
 	if text == "" {
-		return proxmox.Secret{}, fmt.Errorf("read the token (%s): %s is empty", v.Source, v.Text)
+		return s, false, fmt.Errorf("%s is empty", path)
 	}
-	return proxmox.NewSecret(text), nil
+	return proxmox.NewSecret(text), info.Mode().Perm()&0o007 != 0, nil
 }
 
 // readFile reads the file, if there is one, into values by name.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/reconcile/plan"
@@ -28,9 +27,8 @@ func OthersOf(p *plan.Plan) []string {
 	return out
 }
 
-// StateOf puts a declared container on the two axes, by a plan and by what was seen of it (nil: it is not there); up are the
-// uptimes of containers.
-func StateOf(w *spec.Container, p *plan.Plan, have *plan.Observed, up map[proxmox.VMID]time.Duration) ContainerState {
+// StateOf puts a declared container on the two axes, by a plan and by what was seen of it (nil: it is not there).
+func StateOf(w *spec.Container, p *plan.Plan, have *plan.Observed) ContainerState {
 	c := ContainerState{
 		ID: w.ID, Name: w.Name, Node: w.Node, Sync: Synced, Healthy: true, Power: "missing",
 		Differs: []string{}, Restart: []string{}, Problems: []string{},
@@ -49,7 +47,7 @@ func StateOf(w *spec.Container, p *plan.Plan, have *plan.Observed, up map[proxmo
 			}
 		}
 	}
-	observe(&c, have, up)
+	observe(&c, have)
 	switch {
 	case have == nil:
 		c.Problems = append(c.Problems, absence(w, p))
@@ -90,23 +88,23 @@ func labelsOf(l plan.Lane) []string {
 }
 
 // UnclaimedState puts a container on the axes that the spec does not declare.
-func UnclaimedState(u plan.Unclaimed, have *plan.Observed, up map[proxmox.VMID]time.Duration) ContainerState {
+func UnclaimedState(u plan.Unclaimed, have *plan.Observed) ContainerState {
 	c := ContainerState{
 		ID: u.Ref.ID, Name: u.Name, Sync: Unclaimed, Healthy: true,
 		Differs: []string{}, Restart: []string{}, Problems: []string{},
 	}
-	observe(&c, have, up)
+	observe(&c, have)
 	return c
 }
 
 // observe fills in what was seen.
-func observe(c *ContainerState, have *plan.Observed, up map[proxmox.VMID]time.Duration) {
+func observe(c *ContainerState, have *plan.Observed) {
 	if have == nil {
 		return
 	}
 	c.Node, c.Lock, c.Power = have.Ref.Node, have.Lock, string(proxmox.Stopped)
 	if have.Running {
-		c.Power, c.Uptime = string(proxmox.Running), up[c.ID]
+		c.Power, c.Uptime = string(proxmox.Running), have.Uptime
 		c.Seconds = int64(c.Uptime.Seconds())
 	}
 	waits := maps.Clone(have.Config.Deleted)

@@ -1,0 +1,239 @@
+// Package agent is the loop of tend watch: it keeps a cluster as a source of specs says, carries out snapshot policies, and
+// tells what it does.
+//
+// A pass asks the source, and keeps the last good revision where that fails; looks at the cluster and makes the plan; does
+// what of it may be done now (package permit); keeps snapshots; and puts up a report. Each pass starts from what is there:
+// what the agent itself remembers (suspensions, approvals, what was spent of the budgets) are wishes of people and bounds,
+// and never a second truth about the cluster.
+//
+// It reaches the cluster and the source through what it is given, and knows neither flags nor sockets.
+package agent
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/felhom/tend/cmd/internal/agent/report"
+	"github.com/felhom/tend/cmd/internal/history"
+	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/proxmox/calendar"
+	"github.com/felhom/tend/reconcile"
+	"github.com/felhom/tend/reconcile/permit"
+	"github.com/felhom/tend/reconcile/plan"
+	"github.com/felhom/tend/reconcile/schedule"
+	"github.com/felhom/tend/reconcile/snapshot"
+	"github.com/felhom/tend/reconcile/source"
+	"github.com/felhom/tend/spec"
+)
+
+// Settings are what may change while the agent runs.
+type Settings struct {
+	Interval time.Duration // between two passes when nothing happens
+	Policy   plan.Policy   // without Now and what concerns windows
+	Rules    permit.Rules  // without what changes from pass to pass
+	Windows  []Window
+	Location *time.Location // of windows
+}
+
+// A Window is when what interrupts may happen.
+type Window struct {
+	Opens calendar.Event
+	For   time.Duration
+}
+
+// Options are what an agent works with. All without a note must be there.
+type Options struct {
+	Source *source.Keeper
+	Watch  source.Watcher // notices changes of the source; nil: it is only asked
+	Origin report.Source  // of which kind and where the source is, and whether it must be signed
+	Load   func(fs.FS) (*spec.State, error)
+
+	Client *proxmox.Client
+	// Reconciler makes the reconciler of a pass, with its executor.
+	Reconciler func(plan.Policy) *reconcile.Reconciler
+	// Snapshots carries out snapshot policies; nil: nobody does.
+	Snapshots *snapshot.Keeper
+	// Requests are how many requests to Proxmox got which answer; nil: not known.
+	Requests func() []report.Requests
+	// User is who the agent is on the cluster: "tend@pve!agent". What others do is told as theirs.
+	User string
+
+	Agent   report.Agent
+	Memory  *Memory
+	Board   *report.Board
+	History *history.History
+	Log     *slog.Logger
+
+	// Tell is told of each new report that ends a pass, with the one before; nil: nobody is. It must not wait.
+	Tell func(before, after *report.Report)
+	// Beat is called whenever the loop shows that it is alive; nil: nothing is.
+	Beat func()
+	// Stop is closed to ask for an end: the steps in flight are finished, and nothing else is begun.
+	Stop <-chan struct{}
+}
+
+// An Agent is a running loop. Its methods are for any goroutine.
+type Agent struct {
+	o        Options
+	settings atomic.Pointer[Settings]
+	runner   *schedule.Runner
+	asked    atomic.Pointer[string] // who asked for the next pass
+
+	mu    sync.Mutex // guards what follows
+	pic   picture
+	ended chan struct{} // closed when the pass under way has ended; nil: none is
+
+	// Only passes use what follows.
+
+	want *spec.State // of the revision in force; nil: none was read
+	rev  string      // that want was read from
+}
+
+// New makes an agent. Nothing is asked of anyone yet.
+func New(o Options, s Settings) *Agent {
+	a := &Agent{o: o, pic: newPicture(o)}
+	a.settings.Store(&s)
+	a.runner = schedule.NewRunner(schedule.Options{Interval: s.Interval})
+	a.recall()
+	return a
+}
+
+// Set gives the agent other settings, which hold from the next pass on. The interval stays.
+func (a *Agent) Set(s Settings) { a.settings.Store(&s) }
+
+// Call asks for a pass.
+func (a *Agent) Call(t schedule.Trigger) { a.runner.Call(t) }
+
+// Run runs the loop until the context ends or Stop is closed. The error is nil then.
+func (a *Agent) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var g errgroup.Group
+	g.Go(func() error {
+		select {
+		case <-a.o.Stop: // the pass in flight ends by itself, and then nothing is waited for
+			a.wait(ctx)
+		case <-ctx.Done():
+		}
+		cancel()
+		return nil
+	})
+	if a.o.Watch != nil {
+		g.Go(func() error { a.watch(ctx); return nil })
+	}
+	g.Go(func() error { a.beat(ctx); return nil })
+	a.publish()
+	err := a.runner.Run(ctx, a.pass)
+	cancel()
+	_ = g.Wait() // they return nil
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// wait waits for the end of a pass that is under way.
+func (a *Agent) wait(ctx context.Context) {
+	for {
+		a.mu.Lock()
+		ended := a.ended
+		a.mu.Unlock()
+		if ended == nil {
+			return
+		}
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// watch has changes of the source call for a pass. Where they cannot be noticed, the interval is left.
+func (a *Agent) watch(ctx context.Context) {
+	for {
+		err := a.o.Watch.Watch(ctx, func() { a.runner.Call(schedule.Changed) })
+		if ctx.Err() != nil {
+			return
+		}
+		a.o.Log.Warn("changes of the source are not noticed for now", slog.Any("err", err))
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(watchAgain):
+		}
+	}
+}
+
+// watchAgain is how long after a failure changes are watched for again.
+const watchAgain = time.Minute
+
+// beatEvery is how often a loop that waits shows that it is alive.
+const beatEvery = 20 * time.Second
+
+// beat shows that the program is alive. A pass may wait for a task for a long time, and is alive, too.
+func (a *Agent) beat(ctx context.Context) {
+	if a.o.Beat == nil {
+		return
+	}
+	t := time.NewTicker(beatEvery)
+	defer t.Stop()
+	for {
+		a.o.Beat()
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+func (a *Agent) stopping() bool {
+	select {
+	case <-a.o.Stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// rules are those of a pass that begins now, and when they change by themselves.
+func (a *Agent) rules(s *Settings, now time.Time) (r permit.Rules, changes time.Time) {
+	r = s.Rules
+	r.Location = cmp.Or(s.Location, time.Local)
+	r.Windows = len(s.Windows) > 0
+	for _, w := range s.Windows {
+		o := calendar.Options{Location: r.Location}
+		if opened, ok := w.Opens.Next(now.Add(-w.For), o); ok && !opened.After(now) {
+			r.WindowOpen = true
+			changes = sooner(changes, opened.Add(w.For))
+		}
+		if opens, ok := w.Opens.Next(now, o); ok {
+			r.NextWindow = sooner(r.NextWindow, opens)
+			changes = sooner(changes, opens)
+		}
+	}
+	r.Suspended = map[proxmox.VMID]permit.Suspension{}
+	for _, s := range a.o.Memory.Suspensions(now) {
+		r.Suspended[s.ID] = permit.Suspension{Until: s.Until, Reason: s.Reason, By: s.By}
+		changes = sooner(changes, s.Until)
+	}
+	r.Spent = a.o.Memory.Spent(now)
+	return r, changes
+}
+
+// sooner is the earlier of two times that are known.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,342 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/felhom/tend/cmd/internal/agent/report"
+	"github.com/felhom/tend/cmd/internal/history"
+	"github.com/felhom/tend/cmd/internal/view"
+	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/proxmox/privileged/helper"
+	"github.com/felhom/tend/reconcile"
+	"github.com/felhom/tend/reconcile/permit"
+	"github.com/felhom/tend/reconcile/plan"
+	"github.com/felhom/tend/reconcile/schedule"
+	"github.com/felhom/tend/reconcile/snapshot"
+	"github.com/felhom/tend/reconcile/source"
+	"github.com/felhom/tend/spec"
+)
+
+// A pass is one turn of the loop.
+type pass struct {
+	*Agent
+	settings *Settings
+	rules    permit.Rules
+	began    time.Time
+	run      report.Run
+	record   history.Record
+	again    bool      // it is to be tried again soon
+	next     time.Time // when another is asked for at the latest; zero: by the interval alone
+}
+
+// pass runs one turn, and says when the next is asked for.
+func (a *Agent) pass(ctx context.Context, causes []schedule.Cause) schedule.Result {
+	if a.stopping() {
+		return schedule.Result{}
+	}
+	p := &pass{Agent: a, settings: a.settings.Load(), began: time.Now()}
+	p.rules, p.next = a.rules(p.settings, p.began)
+	p.run = report.Run{Trigger: a.trigger(causes), Began: p.began}
+	ended := make(chan struct{})
+	before := a.begin(ended, p.run.Trigger)
+	want := p.spec(ctx)
+	if want != nil && ctx.Err() == nil {
+		p.converge(ctx, want)
+	}
+	after := p.end()
+	if a.o.Tell != nil {
+		a.o.Tell(before, after)
+	}
+	close(ended)
+	return schedule.Result{Failed: p.again, Next: p.next}
+}
+
+// trigger is why a pass begins, in words.
+func (a *Agent) trigger(causes []schedule.Cause) string {
+	var out []string
+	for _, c := range causes {
+		text := c.Trigger.String()
+		if c.Trigger == schedule.Manual {
+			if by := a.asked.Swap(nil); by != nil {
+				text = "asked for by " + *by
+			}
+		}
+		if !slices.Contains(out, text) {
+			out = append(out, text)
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// spec asks the source, and returns what is in force, which is the new revision where that is good; nil: nothing is.
+func (p *pass) spec(ctx context.Context) *spec.State {
+	p.doing("asking the source")
+	found, err := p.o.Source.Fetch(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return p.want
+	case err != nil:
+		class, _ := source.ClassOf(err)
+		p.again = class == source.Unreachable || class == source.Unsettled
+		p.o.Log.Warn("the source is not followed", slog.Any("err", err))
+	case p.want != nil && found.Revision.ID == p.rev:
+		p.noteUnwritten(p.o.Source.Accept(found))
+	default:
+		p.take(found)
+	}
+	if p.want == nil {
+		p.resume()
+	}
+	state := p.o.Source.State()
+	p.run.Revision = report.Revision(state.InForce)
+	if state.Err != nil {
+		p.run.Result, p.run.Error = report.Refused, state.Err.Error()
+		p.run.Summary = "The spec was refused"
+	}
+	if p.want == nil && p.run.Summary == "" {
+		p.run.Result, p.run.Summary = report.Refused, "There is no spec yet"
+	}
+	return p.want
+}
+
+// take reads what was fetched, and brings it into force where it is a good spec.
+func (p *pass) take(found source.Found) {
+	want, err := p.o.Load(found.Files)
+	if err != nil {
+		p.o.Source.Refuse(found, err)
+		p.o.Log.Warn("the spec is refused", slog.String("revision", found.Revision.String()), slog.Any("err", err))
+		return
+	}
+	p.noteUnwritten(p.o.Source.Accept(found))
+	p.o.Log.Info("spec in force", slog.String("revision", found.Revision.String()), slog.String("subject", found.Revision.Subject()))
+	p.want, p.rev = want, found.Revision.ID
+}
+
+func (p *pass) noteUnwritten(err error) {
+	if err != nil {
+		p.o.Log.Warn("the revision in force is not written down", slog.Any("err", err))
+	}
+}
+
+// resume reads what was in force when an earlier process ended.
+func (p *pass) resume() {
+	found, ok := p.o.Source.InForce()
+	if !ok {
+		return
+	}
+	want, err := p.o.Load(found.Files)
+	if err != nil {
+		p.o.Log.Warn("the revision that was in force cannot be read any more", slog.Any("err", err))
+		return
+	}
+	p.want, p.rev = want, found.Revision.ID
+}
+
+// converge makes the plan, does what may be done, and keeps snapshots.
+func (p *pass) converge(ctx context.Context, want *spec.State) {
+	p.doing("looking at the cluster")
+	policy := p.settings.Policy
+	policy.Now, policy.WindowOpen, policy.HoldRestarts = p.began, p.rules.WindowOpen, p.rules.HoldRestarts()
+	p.rules.Approved = p.approved
+	gate := permit.NewGate(p.rules)
+	rec := p.o.Reconciler(policy)
+	rec.Permit = gate.Pass
+	rec.Executor.Stop = p.o.Stop
+	run := rec.NewRun(want)
+	made, have, err := run.Plan(ctx)
+	if err != nil {
+		p.unreachable(err)
+		return
+	}
+	shown := view.Plan{Plan: made, Spec: p.revision()}
+	p.looked(ctx, want, shown, have, gate.Waits())
+	outcome := p.apply(ctx, run, shown)
+	if outcome != nil {
+		p.applied(ctx, want, run, outcome, gate.Waits())
+	}
+	p.snapshots(ctx, want)
+}
+
+// revision is the revision in force, as plans show it.
+func (p *pass) revision() view.Revision {
+	return view.Revision{Hash: p.run.Revision.ID[:min(shortID, len(p.run.Revision.ID))], Branch: p.run.Revision.Ref}
+}
+
+// shortID is how much of a hash people are shown.
+const shortID = 7
+
+// approved reports whether somebody said yes to a plan: by hand, or in the message of the signed commit that is in force.
+func (p *pass) approved(hash string) bool {
+	if p.o.Memory.Approved(hash, p.began) {
+		return true
+	}
+	r := p.run.Revision
+	if r.Signer == "" {
+		return false
+	}
+	for line := range strings.Lines(r.Message) {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.EqualFold(strings.TrimSpace(key), "Tend-Approve") && strings.TrimSpace(value) == hash {
+			return true
+		}
+	}
+	return false
+}
+
+// unreachable notes that the cluster could not be looked at.
+func (p *pass) unreachable(err error) {
+	p.run.Result, p.run.Summary, p.run.Error = report.Failed, "The cluster could not be looked at", err.Error()
+	if errors.Is(err, proxmox.ErrUnreachable) {
+		p.run.Result = report.Unreachable
+	}
+	p.again = true
+	p.o.Log.Warn("cannot look at the cluster", slog.Any("err", err))
+}
+
+// apply carries the plan out; nil where there is nothing to do.
+func (p *pass) apply(ctx context.Context, run *reconcile.Run, shown view.Plan) *reconcile.Outcome {
+	sheet := shown.Sheet()
+	p.record.Sheet = &sheet
+	if shown.Empty() {
+		p.verdict(quiet(shown.Plan), shown.Summary())
+		return nil
+	}
+	p.run.Plan = permit.Hash(shown.Lanes)
+	p.doing("applying: " + shown.Summary())
+	outcome, err := run.Apply(helper.WithClaim(ctx, helper.Claim{Plan: p.run.Plan, Commit: p.run.Revision.ID}))
+	result := view.Result{Plan: shown, Outcome: &outcome}
+	account := result.Account()
+	p.record.Account = &account
+	var document bytes.Buffer
+	if jerr := result.JSON(&document); jerr == nil {
+		p.record.Document = document.Bytes()
+	}
+	p.noteSpent(outcome)
+	p.verdict(became(outcome), result.Summary())
+	if err != nil && p.run.Error == "" {
+		p.run.Error = err.Error()
+		p.run.Result, p.again = worse(p.run.Result, report.Failed), true
+	}
+	return &outcome
+}
+
+// verdict says how the pass went, unless something worse was said before.
+func (p *pass) verdict(r report.Result, summary string) {
+	p.again = p.again || r == report.Failed
+	if p.run.Result == report.Refused { // and the summary of what is in force is worth more than nothing
+		p.run.Summary += "; of what is in force: " + summary
+		return
+	}
+	p.run.Result, p.run.Summary = worse(p.run.Result, r), summary
+}
+
+// worse is the worse of two results.
+func worse(a, b report.Result) report.Result {
+	all := report.Results()
+	if slices.Index(all, a) > slices.Index(all, b) {
+		return a
+	}
+	return b
+}
+
+// quiet is the result of a plan without anything that may be done.
+func quiet(p *plan.Plan) report.Result {
+	switch {
+	case slices.ContainsFunc(p.Blocked, func(b plan.Blocked) bool { return !b.Waiting }):
+		return report.Blocked
+	case len(p.Blocked) > 0:
+		return report.Pending
+	}
+	return report.Quiet
+}
+
+// became is the result of a plan that was carried out.
+func became(o reconcile.Outcome) report.Result {
+	switch w := o.Worst(); {
+	case w == reconcile.Failed || w == reconcile.Stuck:
+		return report.Failed
+	case o.Interrupted || w == reconcile.Interrupted:
+		return report.Interrupted
+	case w == reconcile.Left:
+		return report.Pending
+	case w == reconcile.Blocked:
+		return report.Blocked
+	case w == reconcile.PendingRestart:
+		return report.Pending
+	case w == reconcile.Unchanged:
+		return report.Quiet
+	}
+	return report.Converged
+}
+
+// noteSpent takes down what was done, against the budgets.
+func (p *pass) noteSpent(o reconcile.Outcome) {
+	var spent permit.Spent
+	for _, c := range o.All() {
+		if len(c.Done) == 0 {
+			continue
+		}
+		p.run.Changed = append(p.run.Changed, c.Subject())
+		spent = spent.Plus(permit.SpentBy(c.Done))
+		if c.Err != nil && p.run.Error == "" {
+			p.run.Error = fmt.Sprintf("%s: %v", c.Subject(), c.Err)
+		}
+	}
+	if err := p.o.Memory.Spend(spent, p.began); err != nil {
+		p.o.Log.Warn("what was spent of the budgets is not written down", slog.Any("err", err))
+	}
+}
+
+// snapshots carries out the snapshot policies.
+func (p *pass) snapshots(ctx context.Context, want *spec.State) {
+	if p.o.Snapshots == nil || p.stopping() {
+		return
+	}
+	only := []proxmox.VMID{}
+	for _, c := range want.Containers {
+		if want.PolicyOf(c) != nil {
+			only = append(only, c.ID)
+		}
+	}
+	if len(only) == 0 {
+		return
+	}
+	may := slices.DeleteFunc(slices.Clone(only), func(id proxmox.VMID) bool { return !p.rules.Keeps(id) })
+	p.doing("keeping snapshots")
+	k := *p.o.Snapshots
+	k.Stop = p.o.Stop
+	r, err := k.Run(ctx, want, snapshot.Options{Only: may})
+	if err != nil {
+		p.run.Error = "keep snapshots: " + err.Error()
+		p.run.Result, p.again = worse(p.run.Result, report.Failed), true
+		p.o.Log.Warn("snapshots are not kept", slog.Any("err", err))
+	}
+	for _, c := range r.Containers {
+		if c.Taken != "" || len(c.Dropped) > 0 {
+			p.changed(plan.Subject{ID: c.Ref.ID})
+		}
+		if c.Err != nil {
+			p.run.Result = worse(p.run.Result, report.Failed)
+			p.run.Error = fmt.Sprintf("snapshots of %d %s: %v", c.Ref.ID, c.Name, c.Err)
+		}
+		if c.Next.After(time.Now()) {
+			p.next = sooner(p.next, c.Next)
+		}
+	}
+	p.noteCopies(r)
+}
+
+func (p *pass) changed(s plan.Subject) {
+	if !slices.Contains(p.run.Changed, s) {
+		p.run.Changed = append(p.run.Changed, s)
+	}
+	if p.run.Result == report.Quiet {
+		p.run.Result, p.run.Summary = report.Converged, "Snapshots were kept; everything is in sync"
+	}
+}
