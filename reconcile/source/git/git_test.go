@@ -16,6 +16,7 @@ import (
 	"github.com/felhom/tend/proxmox/secret"
 	"github.com/felhom/tend/reconcile/source"
 	"github.com/felhom/tend/reconcile/source/git"
+	"github.com/felhom/tend/reconcile/source/git/gittest"
 )
 
 // read is every file below the root, links as "->target".
@@ -90,12 +91,12 @@ func refused(t *testing.T, s *git.Source, class source.Class, words ...string) *
 }
 
 func TestFetchLocal(t *testing.T) {
-	m := newRepo(t)
-	files := spec("one")
+	m := gittest.New(t)
+	files := gittest.Spec("one")
 	maps.Copy(files, map[string]string{"lxc/sub/db.yml": "db", "lxc/link.yaml": "->web.yaml", "lxc/.hidden/x.yaml": "x", "lxc/module": "@" + strings.Repeat("1", 40)})
-	id := m.commit("first\n\nTend-Approve: abc", files)
-	m.set("refs/heads/main", id)
-	for _, url := range []string{m.dir, "file://" + m.dir} {
+	id := m.Commit("first\n\nTend-Approve: abc", files)
+	m.Set("refs/heads/main", id)
+	for _, url := range []string{m.Dir, "file://" + m.Dir} {
 		s := open(t, git.Options{URL: url, Path: "lxc"})
 		got, rev, err := s.Fetch(t.Context())
 		if err != nil {
@@ -107,20 +108,20 @@ func TestFetchLocal(t *testing.T) {
 		if rev.ID != id || rev.Ref != "main" || rev.Author != "Alice <alice@example.com>" || rev.Subject() != "first" || !strings.Contains(rev.Message, "Tend-Approve: abc") {
 			t.Errorf("got %+v", rev)
 		}
-		if want := m.dir + ", default branch, path lxc"; s.String() != want {
+		if want := m.Dir + ", default branch, path lxc"; s.String() != want {
 			t.Errorf("got %s", s)
 		}
 	}
 }
 
 func TestFetchOne(t *testing.T) {
-	m := newRepo(t)
-	m.set("refs/heads/main", m.commit("first", spec("one")))
-	s := open(t, git.Options{URL: m.dir, Path: "/lxc/web.yaml"})
+	m := gittest.New(t)
+	m.Set("refs/heads/main", m.Commit("first", gittest.Spec("one")))
+	s := open(t, git.Options{URL: m.Dir, Path: "/lxc/web.yaml"})
 	if text, _ := fetch(t, s); text != "one" {
 		t.Errorf("got %q", text)
 	}
-	s = open(t, git.Options{URL: m.dir, Match: func(name string) bool { return strings.HasSuffix(name, ".yaml") }})
+	s = open(t, git.Options{URL: m.Dir, Match: func(name string) bool { return strings.HasSuffix(name, ".yaml") }})
 	got, _, err := s.Fetch(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -133,29 +134,29 @@ func TestFetchOne(t *testing.T) {
 // TestFetchWorkTree reads what is committed and not what lies around it.
 func TestFetchWorkTree(t *testing.T) {
 	dir := t.TempDir()
-	m := newRepoAt(t, filepath.Join(dir, ".git"))
-	m.set("refs/heads/main", m.commit("first", spec("committed")))
-	m.write("../lxc/web.yaml", "edited")
+	m := gittest.NewAt(t, filepath.Join(dir, ".git"))
+	m.Set("refs/heads/main", m.Commit("first", gittest.Spec("committed")))
+	m.Write("../lxc/web.yaml", "edited")
 	if text, _ := fetch(t, open(t, git.Options{URL: dir, Path: "lxc"})); text != "committed" {
 		t.Errorf("got %q", text)
 	}
 }
 
 func TestRefs(t *testing.T) {
-	m := newRepo(t)
+	m := gittest.New(t)
 	ids := map[string]string{}
 	for _, name := range []string{"main", "side", "1.0.0", "v1.2.0", "v1.10.0", "v2.0.0-rc.1", "v3.0.0", "2026", "production"} {
-		ids[name] = m.commit(name, spec(name))
+		ids[name] = m.Commit(name, gittest.Spec(name))
 		switch name {
 		case "main", "side":
-			m.set("refs/heads/"+name, ids[name])
+			m.Set("refs/heads/"+name, ids[name])
 		case "v1.10.0":
-			m.set("refs/tags/"+name, m.tag(name, "commit", ids[name]))
+			m.Set("refs/tags/"+name, m.Tag(name, "commit", ids[name]))
 		default:
-			m.set("refs/tags/"+name, ids[name])
+			m.Set("refs/tags/"+name, ids[name])
 		}
 	}
-	m.set("refs/tags/nested", m.tag("nested", "tag", m.tag("inner", "commit", ids["side"])))
+	m.Set("refs/tags/nested", m.Tag("nested", "tag", m.Tag("inner", "commit", ids["side"])))
 	tests := []struct {
 		ref       git.Ref
 		want, msg string
@@ -175,7 +176,7 @@ func TestRefs(t *testing.T) {
 		{git.Ref{Tag: "v9"}, "", "there is no tag v9"},
 	}
 	for _, tt := range tests {
-		s := open(t, git.Options{URL: m.dir, Path: "lxc", Ref: tt.ref})
+		s := open(t, git.Options{URL: m.Dir, Path: "lxc", Ref: tt.ref})
 		if tt.msg != "" {
 			refused(t, s, source.NotFound, tt.msg)
 			continue
@@ -207,24 +208,24 @@ func TestRefConcerns(t *testing.T) {
 }
 
 func TestNotFound(t *testing.T) {
-	m := newRepo(t)
-	refused(t, open(t, git.Options{URL: m.dir}), source.NotFound, "the repository names no default branch: there are no branches")
-	m.set("refs/heads/main", m.commit("first", map[string]string{"lxc/web.yaml": "one", "module": "@" + strings.Repeat("1", 40)}))
-	refused(t, open(t, git.Options{URL: m.dir, Path: "nowhere"}), source.NotFound, "there is no nowhere in the commit")
-	refused(t, open(t, git.Options{URL: m.dir, Path: "lxc/web.yaml/x"}), source.NotFound, "there is no lxc/web.yaml/x")
-	refused(t, open(t, git.Options{URL: m.dir, Path: "module"}), source.NotFound, "module is a submodule")
+	m := gittest.New(t)
+	refused(t, open(t, git.Options{URL: m.Dir}), source.NotFound, "the repository names no default branch: there are no branches")
+	m.Set("refs/heads/main", m.Commit("first", map[string]string{"lxc/web.yaml": "one", "module": "@" + strings.Repeat("1", 40)}))
+	refused(t, open(t, git.Options{URL: m.Dir, Path: "nowhere"}), source.NotFound, "there is no nowhere in the commit")
+	refused(t, open(t, git.Options{URL: m.Dir, Path: "lxc/web.yaml/x"}), source.NotFound, "there is no lxc/web.yaml/x")
+	refused(t, open(t, git.Options{URL: m.Dir, Path: "module"}), source.NotFound, "module is a submodule")
 	refused(t, open(t, git.Options{URL: t.TempDir()}), source.NotFound, "there is no git repository")
 }
 
 // TestFollows goes through what can happen to a branch while a commit is in force.
 func TestFollows(t *testing.T) {
-	m := newRepo(t)
-	first := m.commit("first", spec("one"))
-	second := m.commit("second", spec("two"), first)
-	third := m.commit("third", spec("three"), second)
-	other := m.commit("other", spec("other"), first)
-	merge := m.commit("merge", spec("merge"), other, second)
-	unrelated := m.commit("unrelated", spec("unrelated"))
+	m := gittest.New(t)
+	first := m.Commit("first", gittest.Spec("one"))
+	second := m.Commit("second", gittest.Spec("two"), first)
+	third := m.Commit("third", gittest.Spec("three"), second)
+	other := m.Commit("other", gittest.Spec("other"), first)
+	merge := m.Commit("merge", gittest.Spec("merge"), other, second)
+	unrelated := m.Commit("unrelated", gittest.Spec("unrelated"))
 	tests := []struct {
 		name, to string
 		msg      string
@@ -238,11 +239,11 @@ func TestFollows(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			m.set("refs/heads/main", second)
-			s := open(t, git.Options{URL: m.dir, Path: "lxc"})
+			m.Set("refs/heads/main", second)
+			s := open(t, git.Options{URL: m.Dir, Path: "lxc"})
 			_, rev := fetch(t, s)
 			s.InForce(rev)
-			m.set("refs/heads/main", tt.to)
+			m.Set("refs/heads/main", tt.to)
 			if tt.msg == "" {
 				fetch(t, s)
 				return
@@ -252,10 +253,10 @@ func TestFollows(t *testing.T) {
 					t.Errorf("it names commit %s", e.Commit)
 				}
 			}
-			allowed := open(t, git.Options{URL: m.dir, Path: "lxc", AllowRewrite: true})
+			allowed := open(t, git.Options{URL: m.Dir, Path: "lxc", AllowRewrite: true})
 			allowed.InForce(rev)
 			fetch(t, allowed)
-			m.set("refs/heads/main", third) // and forward again
+			m.Set("refs/heads/main", third) // and forward again
 			fetch(t, s)
 		})
 	}
@@ -263,68 +264,68 @@ func TestFollows(t *testing.T) {
 
 // TestFollowsFar says so where the commit in force lies too far back to be found.
 func TestFollowsFar(t *testing.T) {
-	m := newRepo(t)
-	id := m.commit("0", spec("0"))
-	m.set("refs/heads/main", id)
-	s := open(t, git.Options{URL: m.dir, Path: "lxc", Limits: git.Limits{History: 5}})
+	m := gittest.New(t)
+	id := m.Commit("0", gittest.Spec("0"))
+	m.Set("refs/heads/main", id)
+	s := open(t, git.Options{URL: m.Dir, Path: "lxc", Limits: git.Limits{History: 5}})
 	_, rev := fetch(t, s)
 	s.InForce(rev)
 	for i := 1; i <= 4; i++ {
-		id = m.commit(fmt.Sprint(i), spec(fmt.Sprint(i)), id)
+		id = m.Commit(fmt.Sprint(i), gittest.Spec(fmt.Sprint(i)), id)
 	}
-	m.set("refs/heads/main", id)
+	m.Set("refs/heads/main", id)
 	fetch(t, s)
-	m.set("refs/heads/main", m.commit("5", spec("5"), id))
+	m.Set("refs/heads/main", m.Commit("5", gittest.Spec("5"), id))
 	refused(t, s, source.Rewritten, "is not among the last 5 commits")
 }
 
 // TestVersionsFollow compares versions, and not history.
 func TestVersionsFollow(t *testing.T) {
-	m := newRepo(t)
-	a, b := m.commit("a", spec("a")), m.commit("b", spec("b"))
-	m.set("refs/tags/v1.2.0", a)
-	m.set("refs/tags/v1.1.0", b)
-	s := open(t, git.Options{URL: m.dir, Path: "lxc", Ref: git.Ref{Semver: "^1"}})
+	m := gittest.New(t)
+	a, b := m.Commit("a", gittest.Spec("a")), m.Commit("b", gittest.Spec("b"))
+	m.Set("refs/tags/v1.2.0", a)
+	m.Set("refs/tags/v1.1.0", b)
+	s := open(t, git.Options{URL: m.Dir, Path: "lxc", Ref: git.Ref{Semver: "^1"}})
 	_, rev := fetch(t, s)
 	s.InForce(rev)
-	m.set("refs/tags/v1.2.0", b)
+	m.Set("refs/tags/v1.2.0", b)
 	refused(t, s, source.Rewritten, "tag v1.2.0 was moved")
-	m.set("refs/tags/v1.2.0", "")
-	m.set("refs/tags/v1.1.0", m.commit("c", spec("c")))
+	m.Set("refs/tags/v1.2.0", "")
+	m.Set("refs/tags/v1.1.0", m.Commit("c", gittest.Spec("c")))
 	refused(t, s, source.Rewritten, "the highest version went back from v1.2.0 to v1.1.0")
-	m.set("refs/tags/v1.3.0", m.commit("d", spec("d")))
+	m.Set("refs/tags/v1.3.0", m.Commit("d", gittest.Spec("d")))
 	if text, _ := fetch(t, s); text != "d" {
 		t.Errorf("got %q", text)
 	}
 }
 
 func TestLimits(t *testing.T) {
-	m := newRepo(t)
-	m.set("refs/heads/main", m.commit("first", map[string]string{"lxc/web.yaml": "one", "lxc/big.yaml": strings.Repeat("x", 1000)}))
+	m := gittest.New(t)
+	m.Set("refs/heads/main", m.Commit("first", map[string]string{"lxc/web.yaml": "one", "lxc/big.yaml": strings.Repeat("x", 1000)}))
 	for _, l := range []source.Limits{{Bytes: 100}, {Files: 1}, {Bytes: 3}} {
-		s := open(t, git.Options{URL: m.dir, Path: "lxc", Limits: git.Limits{Files: l}})
+		s := open(t, git.Options{URL: m.Dir, Path: "lxc", Limits: git.Limits{Files: l}})
 		refused(t, s, source.TooLarge, "name a path that holds the spec alone, or raise the limit")
 	}
-	s := open(t, git.Options{URL: m.dir, Path: "lxc", Limits: git.Limits{Object: 500}})
+	s := open(t, git.Options{URL: m.Dir, Path: "lxc", Limits: git.Limits{Object: 500}})
 	refused(t, s, source.TooLarge)
-	fetch(t, open(t, git.Options{URL: m.dir, Path: "lxc", Limits: git.Limits{Files: source.Limits{Files: 2, Bytes: 1003}, Object: 1000}}))
+	fetch(t, open(t, git.Options{URL: m.Dir, Path: "lxc", Limits: git.Limits{Files: source.Limits{Files: 2, Bytes: 1003}, Object: 1000}}))
 }
 
 // TestGoneThenBack keeps a source usable while its repository is away, and when it is broken.
 func TestGoneThenBack(t *testing.T) {
-	m := newRepo(t)
-	m.set("refs/heads/main", m.commit("first", spec("one")))
-	s := open(t, git.Options{URL: m.dir, Path: "lxc"})
+	m := gittest.New(t)
+	m.Set("refs/heads/main", m.Commit("first", gittest.Spec("one")))
+	s := open(t, git.Options{URL: m.Dir, Path: "lxc"})
 	fetch(t, s)
-	m.must(os.Rename(m.dir, m.dir+".away"))
+	m.Must(os.Rename(m.Dir, m.Dir+".away"))
 	refused(t, s, source.NotFound, "there is no git repository")
-	m.must(os.Rename(m.dir+".away", m.dir))
-	id := m.commit("second", spec("two"))
-	m.set("refs/heads/main", id)
-	path := filepath.Join(m.dir, "objects", id[:2], id[2:])
-	m.must(os.Rename(path, path+".away"))
+	m.Must(os.Rename(m.Dir+".away", m.Dir))
+	id := m.Commit("second", gittest.Spec("two"))
+	m.Set("refs/heads/main", id)
+	path := filepath.Join(m.Dir, "objects", id[:2], id[2:])
+	m.Must(os.Rename(path, path+".away"))
 	refused(t, s, source.Damaged, "the repository is not whole")
-	m.must(os.Rename(path+".away", path))
+	m.Must(os.Rename(path+".away", path))
 	if text, _ := fetch(t, s); text != "two" {
 		t.Errorf("got %q", text)
 	}
@@ -332,19 +333,19 @@ func TestGoneThenBack(t *testing.T) {
 
 // TestForgedObject refuses an object whose content is not that of its hash.
 func TestForgedObject(t *testing.T) {
-	m := newRepo(t)
-	id := m.commit("first", spec("one"))
-	m.set("refs/heads/main", id)
-	forged := m.commit("forged", spec("forged"))
-	at := func(id string) string { return filepath.Join(m.dir, "objects", id[:2], id[2:]) }
-	m.must(os.Remove(at(id)))
-	m.must(os.Rename(at(forged), at(id)))
-	refused(t, open(t, git.Options{URL: m.dir, Path: "lxc"}), source.Damaged, "its content has another hash")
+	m := gittest.New(t)
+	id := m.Commit("first", gittest.Spec("one"))
+	m.Set("refs/heads/main", id)
+	forged := m.Commit("forged", gittest.Spec("forged"))
+	at := func(id string) string { return filepath.Join(m.Dir, "objects", id[:2], id[2:]) }
+	m.Must(os.Remove(at(id)))
+	m.Must(os.Rename(at(forged), at(id)))
+	refused(t, open(t, git.Options{URL: m.Dir, Path: "lxc"}), source.Damaged, "its content has another hash")
 }
 
 func TestStop(t *testing.T) {
-	m := newRepo(t)
-	m.set("refs/heads/main", m.commit("first", spec("one")))
+	m := gittest.New(t)
+	m.Set("refs/heads/main", m.Commit("first", gittest.Spec("one")))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	s := open(t, git.Options{URL: "http://127.0.0.1:1/x.git"})
@@ -354,7 +355,7 @@ func TestStop(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	_, private := signer(t)
+	_, private := gittest.Key(t)
 	token, key := git.Auth{Password: secret.New("hunter2")}, git.Auth{Key: secret.New(private)}
 	tests := []struct {
 		o    git.Options

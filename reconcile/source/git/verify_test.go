@@ -14,13 +14,14 @@ import (
 
 	"github.com/felhom/tend/reconcile/source"
 	"github.com/felhom/tend/reconcile/source/git"
+	"github.com/felhom/tend/reconcile/source/git/gittest"
 	"github.com/felhom/tend/reconcile/source/git/sign"
 )
 
 // sshKey makes a key that signs as git does with gpg.format=ssh, and its line of allowed signers.
 func sshKey(t *testing.T, name string) (signs func(string) string, line, print string) {
 	t.Helper()
-	key, _ := signer(t)
+	key, _ := gittest.Key(t)
 	return func(payload string) string {
 		sig, err := sshsig.Sign(strings.NewReader(payload), key, sshsig.HashSHA512, "git")
 		if err != nil {
@@ -62,16 +63,16 @@ func TestVerify(t *testing.T) {
 	if err := signers.AddKeyRing(ring); err != nil {
 		t.Fatal(err)
 	}
-	m := newRepo(t)
+	m := gittest.New(t)
 	tagged := func(name string, tagBy, commitBy func(string) string) {
-		m.sign = commitBy
-		c := m.commit(name, spec(name))
-		m.sign = tagBy
-		m.set("refs/tags/"+name, m.tag(name, "commit", c))
+		m.Sign = commitBy
+		c := m.Commit(name, gittest.Spec(name))
+		m.Sign = tagBy
+		m.Set("refs/tags/"+name, m.Tag(name, "commit", c))
 	}
 	branch := func(name string, by func(string) string) {
-		m.sign = by
-		m.set("refs/heads/"+name, m.commit(name, spec(name)))
+		m.Sign = by
+		m.Set("refs/heads/"+name, m.Commit(name, gittest.Spec(name)))
 	}
 	branch("alice", alice)
 	branch("dave", dave)
@@ -83,11 +84,11 @@ func TestVerify(t *testing.T) {
 	tagged("v3.0.0", nil, alice)
 	tagged("v4.0.0", eve, alice)
 	tagged("v5.0.0", alice, dave)
-	m.sign = alice
-	m.set("refs/tags/v6.0.0", m.commit("v6.0.0", spec("v6.0.0"))) // no object of its own
-	m.set("refs/tags/v7.0.0", m.tag("v1.0.1", "commit", m.commit("v7.0.0", spec("v7.0.0"))))
-	m.sign = eve
-	m.set("refs/tags/v8.0.0", m.tag("v8.0.0", "tag", m.tag("v8.0.0", "commit", m.commit("v8.0.0", spec("v8.0.0")))))
+	m.Sign = alice
+	m.Set("refs/tags/v6.0.0", m.Commit("v6.0.0", gittest.Spec("v6.0.0"))) // no object of its own
+	m.Set("refs/tags/v7.0.0", m.Tag("v1.0.1", "commit", m.Commit("v7.0.0", gittest.Spec("v7.0.0"))))
+	m.Sign = eve
+	m.Set("refs/tags/v8.0.0", m.Tag("v8.0.0", "tag", m.Tag("v8.0.0", "commit", m.Commit("v8.0.0", gittest.Spec("v8.0.0")))))
 
 	by := func(s string) string { return s + " (" }
 	tests := []struct {
@@ -115,7 +116,7 @@ func TestVerify(t *testing.T) {
 		{git.Ref{Tag: "v8.0.0"}, git.Auto, "!nobody who may sign has this key", evesPrint},
 	}
 	for _, tt := range tests {
-		s := open(t, git.Options{URL: m.dir, Path: "lxc", Ref: tt.ref, Signers: signers, Signed: tt.signed})
+		s := open(t, git.Options{URL: m.Dir, Path: "lxc", Ref: tt.ref, Signers: signers, Signed: tt.signed})
 		why, refuses := strings.CutPrefix(tt.want, "!")
 		if refuses {
 			if e := refused(t, s, source.Unsigned, why); e.Key != tt.key || len(e.Commit) != 40 {
@@ -128,10 +129,10 @@ func TestVerify(t *testing.T) {
 		}
 	}
 	// What is not asked for is not said.
-	if _, rev := fetch(t, open(t, git.Options{URL: m.dir, Path: "lxc", Ref: git.Ref{Branch: "eve"}})); rev.Signer != "" {
+	if _, rev := fetch(t, open(t, git.Options{URL: m.Dir, Path: "lxc", Ref: git.Ref{Branch: "eve"}})); rev.Signer != "" {
 		t.Errorf("signed by %q", rev.Signer)
 	}
-	if _, err := git.New(git.Options{URL: m.dir, Signers: &sign.Signers{}}); err == nil || !strings.Contains(err.Error(), "nobody may sign") {
+	if _, err := git.New(git.Options{URL: m.Dir, Signers: &sign.Signers{}}); err == nil || !strings.Contains(err.Error(), "nobody may sign") {
 		t.Error(err)
 	}
 }
@@ -143,11 +144,11 @@ func TestVerifyKeeps(t *testing.T) {
 	if err := signers.AddAllowedSigners([]byte(line), time.UTC); err != nil {
 		t.Fatal(err)
 	}
-	m := newRepo(t)
-	m.sign = alice
-	first := m.commit("first", spec("one"))
-	m.set("refs/heads/main", first)
-	s := open(t, git.Options{URL: m.dir, Path: "lxc", Signers: signers})
+	m := gittest.New(t)
+	m.Sign = alice
+	first := m.Commit("first", gittest.Spec("one"))
+	m.Set("refs/heads/main", first)
+	s := open(t, git.Options{URL: m.Dir, Path: "lxc", Signers: signers})
 	k, err := source.Keep(s, t.TempDir()+"/force.json")
 	if err != nil {
 		t.Fatal(err)
@@ -159,9 +160,9 @@ func TestVerifyKeeps(t *testing.T) {
 	if err := k.Accept(found); err != nil {
 		t.Fatal(err)
 	}
-	m.sign = nil
-	second := m.commit("second", spec("two"), first)
-	m.set("refs/heads/main", second)
+	m.Sign = nil
+	second := m.Commit("second", gittest.Spec("two"), first)
+	m.Set("refs/heads/main", second)
 	if _, err := k.Fetch(t.Context()); err == nil {
 		t.Error("an unsigned commit was taken")
 	}
@@ -169,9 +170,9 @@ func TestVerifyKeeps(t *testing.T) {
 	if class, _ := source.ClassOf(state.Err); class != source.Unsigned || state.InForce.ID != first || state.Refused.ID != second || state.Failing.IsZero() {
 		t.Errorf("got %+v", state)
 	}
-	m.sign = alice
-	third := m.commit("third", spec("three"), second) // who signs the tip answers for what is before it
-	m.set("refs/heads/main", third)
+	m.Sign = alice
+	third := m.Commit("third", gittest.Spec("three"), second) // who signs the tip answers for what is before it
+	m.Set("refs/heads/main", third)
 	if found, err = k.Fetch(t.Context()); err != nil || found.Revision.ID != third {
 		t.Errorf("got %v, %v", found.Revision, err)
 	}
