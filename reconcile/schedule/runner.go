@@ -13,6 +13,7 @@ const longest = time.Minute
 type Runner struct {
 	mu       sync.Mutex
 	schedule *Schedule
+	ended    func() // nil: nobody is told
 	wake     chan struct{}
 }
 
@@ -47,6 +48,13 @@ func (r *Runner) Failures() int {
 	return r.schedule.Failures()
 }
 
+// Ended has a function called after each run, when the next is known.
+func (r *Runner) Ended(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended = f
+}
+
 // Run calls run whenever a run is due, until the context ends, and returns its error. It is called once.
 func (r *Runner) Run(ctx context.Context, run func(context.Context, []Cause) Result) error {
 	for ctx.Err() == nil {
@@ -58,7 +66,11 @@ func (r *Runner) Run(ctx context.Context, run func(context.Context, []Cause) Res
 		result := run(ctx, causes)
 		r.mu.Lock()
 		r.schedule.End(time.Now(), result)
+		ended := r.ended
 		r.mu.Unlock()
+		if ended != nil {
+			ended()
+		}
 	}
 	return ctx.Err()
 }

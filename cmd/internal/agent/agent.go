@@ -87,9 +87,10 @@ type Agent struct {
 	runner   *schedule.Runner
 	asked    atomic.Pointer[string] // who asked for the next pass
 
-	mu    sync.Mutex // guards what follows
-	pic   picture
-	ended chan struct{} // closed when the pass under way has ended; nil: none is
+	mu     sync.Mutex // guards what follows
+	pic    picture
+	ended  chan struct{}  // closed when the pass under way has ended; nil: none is
+	before *report.Report // that stood when it began
 
 	// Only passes use what follows.
 
@@ -102,6 +103,7 @@ func New(o Options, s Settings) *Agent {
 	a := &Agent{o: o, pic: newPicture(o)}
 	a.settings.Store(&s)
 	a.runner = schedule.NewRunner(schedule.Options{Interval: s.Interval})
+	a.runner.Ended(a.rest)
 	a.recall()
 	return a
 }

@@ -44,18 +44,30 @@ func (a *Agent) pass(ctx context.Context, causes []schedule.Cause) schedule.Resu
 	p := &pass{Agent: a, settings: a.settings.Load(), began: time.Now()}
 	p.rules, p.next = a.rules(p.settings, p.began)
 	p.run = report.Run{Trigger: a.trigger(causes), Began: p.began}
-	ended := make(chan struct{})
-	before := a.begin(ended, p.run.Trigger)
+	a.begin(p.run.Trigger)
 	want := p.spec(ctx)
 	if want != nil && ctx.Err() == nil {
 		p.converge(ctx, want)
 	}
-	after := p.end()
+	p.end()
+	return schedule.Result{Failed: p.again, Next: p.next}
+}
+
+// rest ends a pass, when it is known when the next begins.
+func (a *Agent) rest() {
+	a.mu.Lock()
+	ended, before := a.ended, a.before
+	if ended == nil { // it was not begun, since the agent ends
+		a.mu.Unlock()
+		return
+	}
+	a.ended, a.pic.doing, a.pic.triggers = nil, "waiting", nil
+	a.mu.Unlock()
+	after := a.publish()
 	if a.o.Tell != nil {
 		a.o.Tell(before, after)
 	}
 	close(ended)
-	return schedule.Result{Failed: p.again, Next: p.next}
 }
 
 // trigger is why a pass begins, in words.

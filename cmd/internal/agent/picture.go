@@ -69,13 +69,12 @@ func changeOf(r report.Run, what, result string) report.Change {
 	return report.Change{Time: r.Began, Run: r.ID, Commit: r.Revision.ID, Author: r.Revision.Author, What: what, Result: result}
 }
 
-// begin marks the begin of a pass, and returns the report before it.
-func (a *Agent) begin(ended chan struct{}, trigger string) *report.Report {
+// begin marks the begin of a pass.
+func (a *Agent) begin(trigger string) {
 	before, _ := a.o.Board.Report()
 	a.mu.Lock()
-	a.ended, a.pic.triggers = ended, []string{trigger}
-	a.mu.Unlock()
-	return before
+	defer a.mu.Unlock()
+	a.ended, a.before, a.pic.triggers = make(chan struct{}), before, []string{trigger}
 }
 
 // doing says what the agent is at, for people who look now.
@@ -293,8 +292,8 @@ func copiesOf(d retention.Decision) []report.Copy {
 	return out
 }
 
-// end writes the pass into the history and puts up the report of its end.
-func (p *pass) end() *report.Report {
+// end writes the pass into the history and counts it.
+func (p *pass) end() {
 	p.run.Ended = time.Now()
 	if p.run.Result == "" {
 		p.run.Result, p.run.Summary = report.Interrupted, "Interrupted"
@@ -312,8 +311,6 @@ func (p *pass) end() *report.Report {
 	p.o.Log.Log(context.Background(), level, "pass ended", slog.String("result", string(p.run.Result)), slog.String("summary", p.run.Summary), slog.Duration("took", p.run.Took().Round(time.Millisecond)))
 	p.mu.Lock()
 	c := &p.pic
-	p.ended = nil
-	c.doing, c.triggers = "waiting", nil
 	runs, err := p.o.History.Runs(0, recentRuns)
 	if err != nil || len(runs) == 0 {
 		runs = append([]report.Run{p.run}, c.runs[:min(len(c.runs), recentRuns-1)]...)
@@ -327,7 +324,6 @@ func (p *pass) end() *report.Report {
 	}
 	p.noteLoop(&c.loop)
 	p.mu.Unlock()
-	return p.publish()
 }
 
 // noteLoop counts the pass.

@@ -9,27 +9,12 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
-	"github.com/hiddeco/sshsig"
-	"golang.org/x/crypto/ssh"
 
 	"github.com/felhom/tend/reconcile/source"
 	"github.com/felhom/tend/reconcile/source/git"
 	"github.com/felhom/tend/reconcile/source/git/gittest"
 	"github.com/felhom/tend/reconcile/source/git/sign"
 )
-
-// sshKey makes a key that signs as git does with gpg.format=ssh, and its line of allowed signers.
-func sshKey(t *testing.T, name string) (signs func(string) string, line, print string) {
-	t.Helper()
-	key, _ := gittest.Key(t)
-	return func(payload string) string {
-		sig, err := sshsig.Sign(strings.NewReader(payload), key, sshsig.HashSHA512, "git")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(sshsig.Armor(sig))
-	}, name + " " + string(ssh.MarshalAuthorizedKey(key.PublicKey())), ssh.FingerprintSHA256(key.PublicKey())
-}
 
 // pgpKey makes a key that signs as gpg does, and its key ring.
 func pgpKey(t *testing.T) (signs func(string) string, ring []byte) {
@@ -53,8 +38,8 @@ func pgpKey(t *testing.T) (signs func(string) string, ring []byte) {
 }
 
 func TestVerify(t *testing.T) {
-	alice, line, print := sshKey(t, "alice@example.com")
-	eve, _, evesPrint := sshKey(t, "eve")
+	alice, line, print := gittest.Signer(t, "alice@example.com")
+	eve, _, evesPrint := gittest.Signer(t, "eve")
 	dave, ring := pgpKey(t)
 	signers := &sign.Signers{}
 	if err := signers.AddAllowedSigners([]byte(line), time.UTC); err != nil {
@@ -139,7 +124,7 @@ func TestVerify(t *testing.T) {
 
 // TestVerifyKeeps goes the way of a repository that somebody pushes to who may not: what is in force stays.
 func TestVerifyKeeps(t *testing.T) {
-	alice, line, _ := sshKey(t, "alice")
+	alice, line, _ := gittest.Signer(t, "alice")
 	signers := &sign.Signers{}
 	if err := signers.AddAllowedSigners([]byte(line), time.UTC); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,266 @@
+package agent_test
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/felhom/tend/cmd/internal/agent"
+	"github.com/felhom/tend/cmd/internal/agent/origin"
+	"github.com/felhom/tend/cmd/internal/agent/report"
+	"github.com/felhom/tend/cmd/internal/config"
+	"github.com/felhom/tend/cmd/internal/history"
+	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/proxmox/sim"
+	"github.com/felhom/tend/reconcile"
+	"github.com/felhom/tend/reconcile/execute"
+	"github.com/felhom/tend/reconcile/journal"
+	"github.com/felhom/tend/reconcile/permit"
+	"github.com/felhom/tend/reconcile/plan"
+	"github.com/felhom/tend/reconcile/schedule"
+	"github.com/felhom/tend/reconcile/snapshot"
+	"github.com/felhom/tend/reconcile/source"
+	"github.com/felhom/tend/reconcile/source/git/gittest"
+	"github.com/felhom/tend/spec"
+	"github.com/felhom/tend/spec/load"
+)
+
+// user is whom the agent is on the simulated node.
+const user = "felhom@pve!agent"
+
+// web is a spec with one container.
+func web(lines ...string) string {
+	return `cluster: {name: pve1, owner: tend}
+containers:
+  web:
+    id: 300
+    node: pve1
+    from: {template: "local:vztmpl/debian-13-lab_13.1-1_amd64.tar.zst"}
+    rootfs: {storage: local-btrfs, size: 1GiB}
+    restart: now
+    ` + strings.Join(lines, "\n    ") + "\n"
+}
+
+// A rig is an agent between a simulated node and a source, with what it keeps between its lives.
+type rig struct {
+	t     testing.TB
+	sim   *sim.Sim
+	fault func(sim.Call) sim.Fault
+	dir   string
+	from  config.Source
+
+	settings agent.Settings
+	agent    *agent.Agent
+	board    *report.Board
+	history  *history.History
+	hooks    http.Handler
+	end      func() // ends the agent as SIGTERM does
+	kill     func() // ends it at once
+}
+
+func newRig(t testing.TB, from config.Source) *rig {
+	t.Helper()
+	text, err := os.ReadFile("../../../testdata/pve/lab.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := sim.ParseState(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, dir: t.TempDir(), from: from}
+	r.settings = agent.Settings{Interval: time.Hour, Location: time.UTC, Rules: permit.Rules{Budget: permit.Unbounded()}}
+	o := sim.Options{Seed: 1, Fault: func(c sim.Call) sim.Fault {
+		if f := r.fault; f != nil && c.User == user {
+			return f(c)
+		}
+		return sim.Fault{}
+	}}
+	if r.sim, err = sim.New(st, o); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.sim.Close)
+	return r
+}
+
+func readSecret(path string) (proxmox.Secret, error) {
+	text, err := os.ReadFile(path)
+	return proxmox.NewSecret(strings.TrimSpace(string(text))), err
+}
+
+// start begins a life of the agent.
+func (r *rig) start() {
+	r.t.Helper()
+	from, err := origin.Open(r.from, readSecret)
+	r.must(err)
+	keeper, err := source.Keep(from.Source, filepath.Join(r.dir, "source.json"))
+	r.must(err)
+	memory, err := agent.OpenMemory(filepath.Join(r.dir, "agent.json"))
+	r.must(err)
+	r.history, err = history.Open(filepath.Join(r.dir, "history.db"), history.Limits{})
+	r.must(err)
+	j, err := journal.Open(filepath.Join(r.dir, "journal"))
+	r.must(err)
+	seen, err := snapshot.OpenMemory(filepath.Join(r.dir, "snapshots"))
+	r.must(err)
+	tally := &agent.Tally{Transport: r.sim.As(user)}
+	client := proxmox.NewClient(tally)
+	watcher := proxmox.NewTaskWatcher(client, proxmox.WatchOptions{Delay: -1, WaitOptions: proxmox.WaitOptions{First: time.Millisecond, Max: time.Second}})
+	stop := make(chan struct{})
+	r.board = &report.Board{}
+	o := agent.Options{
+		Source: keeper, Watch: from.Watch, Origin: from.Report, Client: client, User: user, Requests: tally.Requests,
+		Load:      func(f fs.FS) (*spec.State, error) { return load.Load(f, load.Options{}) },
+		Snapshots: &snapshot.Keeper{Client: client, Watcher: watcher, Journal: j, Memory: seen, RunID: "run"},
+		Memory:    memory, Board: r.board, History: r.history, Log: slog.New(slog.DiscardHandler), Stop: stop,
+		Agent: report.Agent{Version: "test", Started: time.Now(), Host: "pve1"},
+		Reconciler: func(p plan.Policy) *reconcile.Reconciler {
+			return &reconcile.Reconciler{Client: client, Policy: p, Executor: execute.Executor{Client: client, Watcher: watcher, Journal: j, RunID: "run", LockTimeout: time.Millisecond}}
+		},
+	}
+	r.agent = agent.New(o, r.settings)
+	a := r.agent
+	r.hooks = from.Hooks(proxmox.NewSecret(hookSecret), func() { a.Call(schedule.Webhook) })
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	over := func() {
+		if err := <-ended; err != nil {
+			r.t.Errorf("the agent ended with %v", err)
+		}
+		cancel()
+		r.must(errors.Join(j.Close(), r.history.Close()))
+		r.end, r.kill = func() {}, func() {}
+	}
+	r.end = func() { close(stop); over() }
+	r.kill = func() { cancel(); over() }
+	r.t.Cleanup(func() { r.end() })
+}
+
+func (r *rig) must(err error) {
+	r.t.Helper()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// patience is how long something may take that happens at once on a machine that has nothing else to do.
+const patience = time.Minute
+
+// await waits for a report that is as it shall be.
+func (r *rig) await(what string, ok func(*report.Report) bool) *report.Report {
+	r.t.Helper()
+	deadline := time.After(patience)
+	for {
+		rep, next := r.board.Report()
+		if rep != nil && ok(rep) {
+			return rep
+		}
+		select {
+		case <-next:
+		case <-deadline:
+			text, _ := json.MarshalIndent(rep, "", "  ")
+			r.t.Fatalf("never seen: %s\n%s", what, text)
+		}
+	}
+}
+
+// rested waits for the end of a pass that is not before a number of them, all in all.
+func passes(r *report.Report) (n uint64) {
+	for _, c := range r.Loop.Ended {
+		n += c
+	}
+	return n
+}
+
+// next waits for the end of a pass that begins now.
+func (r *rig) next(call func()) *report.Report {
+	r.t.Helper()
+	rep, _ := r.board.Report()
+	n := passes(rep)
+	call()
+	return r.await("another pass", func(x *report.Report) bool { return passes(x) > n && x.Loop.Doing == "waiting" })
+}
+
+func (r *rig) again() *report.Report {
+	r.t.Helper()
+	return r.next(func() { r.must(r.agent.Reconcile(context.Background(), "test")) })
+}
+
+// config is the configuration of the container on the node; nil: it is not there.
+func (r *rig) config() map[string]string {
+	c, err := proxmox.NewClient(r.sim.As("root@pam")).Config(context.Background(), proxmox.Ref{Node: "pve1", ID: 300})
+	if err != nil {
+		return nil
+	}
+	return c.Current
+}
+
+func (r *rig) byHand(key, value string) {
+	r.t.Helper()
+	_, err := r.sim.As("root@pam").Do(context.Background(), proxmox.Request{
+		Method: http.MethodPut, Path: "/nodes/pve1/lxc/300/config", Params: map[string][]string{key: {value}},
+	})
+	r.must(err)
+}
+
+const hookSecret = "a secret of webhooks"
+
+// push tells the agent of a push as GitHub does, and returns the status of the answer.
+func (r *rig) push(secret string) int {
+	body := `{"ref":"refs/heads/main","repository":{"full_name":"home","clone_url":"` + r.from.Git + `"}}`
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(body))
+	req := httptest.NewRequest(http.MethodPost, "/hooks/github", strings.NewReader(body))
+	req.Header.Set("X-GitHub-Event", "push")
+	req.Header.Set("X-GitHub-Delivery", fmt.Sprint(time.Now().UnixNano()))
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)))
+	w := httptest.NewRecorder()
+	r.hooks.ServeHTTP(w, req)
+	return w.Code
+}
+
+// file writes a file for the agent.
+func file(t testing.TB, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// overHTTPS is a repository that is served over https.
+func overHTTPS(t testing.TB, m *gittest.Repo) (config.Source, *gittest.Site) {
+	s := gittest.ServeHTTPS(t, m)
+	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	return config.Source{
+		Git: s.URL + "/home.git", Branch: "main", Path: "lxc", CAFile: file(t, "ca.pem", string(cert)),
+		Auth: config.Auth{User: "tend", PasswordFile: file(t, "password", gittest.Token)},
+	}, s
+}
+
+// overSSH is a repository that is served over ssh.
+func overSSH(t testing.TB, m *gittest.Repo) config.Source {
+	key, private := gittest.Key(t)
+	h := gittest.ServeSSH(t, filepath.Dir(m.Dir), key.PublicKey())
+	return config.Source{
+		Git: "ssh://deploy@" + h.Addr + "/home.git", Branch: "main", Path: "lxc",
+		Auth: config.Auth{KeyFile: file(t, "key", private), KnownHosts: []string{file(t, "known_hosts", h.Line()+"\n")}},
+	}
+}
