@@ -16,6 +16,11 @@ import (
 // mostHands is how many of those who touched a container are told.
 const mostHands = 5
 
+// differs reports whether a container is not as the spec says.
+func differs(shown view.Plan, id proxmox.VMID) bool {
+	return shown.Lane(id) != nil || slices.ContainsFunc(shown.Blocked, func(b plan.Blocked) bool { return b.ID == id && b.Kind == plan.ContainerKind })
+}
+
 // whoTouched looks up who did something to the containers that drifted since the last look: were in sync, and are not
 // with the same spec. Proxmox records tasks, such as a reboot; a change of the configuration alone is none, so that who
 // made it cannot be known (pve-container API2/LXC/Config.pm, update_vm, forks no worker).
@@ -24,7 +29,7 @@ func (p *pass) whoTouched(ctx context.Context, shown view.Plan, have *plan.Live)
 	before, since, same := p.pic.containers, p.pic.loop.Observed, p.pic.revision == p.run.Revision.ID
 	out := map[proxmox.VMID][]report.Hand{}
 	for _, c := range before { // what is still not put right was done by the same people
-		if shown.Lane(c.ID) != nil && len(c.ByHand) > 0 {
+		if differs(shown, c.ID) && len(p.pic.hands[c.ID]) > 0 {
 			out[c.ID] = p.pic.hands[c.ID]
 		}
 	}
@@ -35,7 +40,7 @@ func (p *pass) whoTouched(ctx context.Context, shown view.Plan, have *plan.Live)
 	nodes := map[string][]proxmox.VMID{}
 	for _, c := range before {
 		h := have.Containers[c.ID]
-		if c.Sync == view.Synced && shown.Lane(c.ID) != nil && h != nil {
+		if c.Sync == view.Synced && differs(shown, c.ID) && h != nil {
 			nodes[h.Ref.Node] = append(nodes[h.Ref.Node], c.ID)
 		}
 	}

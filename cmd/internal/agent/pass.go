@@ -18,6 +18,7 @@ import (
 	"github.com/felhom/tend/reconcile"
 	"github.com/felhom/tend/reconcile/permit"
 	"github.com/felhom/tend/reconcile/plan"
+	"github.com/felhom/tend/reconcile/retention"
 	"github.com/felhom/tend/reconcile/schedule"
 	"github.com/felhom/tend/reconcile/snapshot"
 	"github.com/felhom/tend/reconcile/source"
@@ -329,7 +330,9 @@ func (p *pass) snapshots(ctx context.Context, want *spec.State) {
 		p.run.Result, p.again = worse(p.run.Result, report.Failed), true
 		p.o.Log.Warn("snapshots are not kept", slog.Any("err", err))
 	}
-	for _, c := range r.Containers {
+	for i := range r.Containers {
+		c := &r.Containers[i]
+		c.Next = p.afterwards(want, *c)
 		if c.Taken != "" || len(c.Dropped) > 0 {
 			p.changed(plan.Subject{ID: c.Ref.ID})
 		}
@@ -337,11 +340,27 @@ func (p *pass) snapshots(ctx context.Context, want *spec.State) {
 			p.run.Result = worse(p.run.Result, report.Failed)
 			p.run.Error = fmt.Sprintf("snapshots of %d %s: %v", c.Ref.ID, c.Name, c.Err)
 		}
-		if c.Next.After(time.Now()) {
-			p.next = sooner(p.next, c.Next)
-		}
+		p.next = sooner(p.next, c.Next)
 	}
 	p.noteCopies(r)
+}
+
+// afterwards is when the next snapshot of a container is due, after what was done; zero: never.
+func (p *pass) afterwards(want *spec.State, c snapshot.Container) time.Time {
+	if !c.Due {
+		return c.Next
+	}
+	i := slices.IndexFunc(want.Containers, func(w *spec.Container) bool { return w.ID == c.Ref.ID })
+	policy, ok := retention.For(want, want.Containers[i])
+	if !ok {
+		return time.Time{}
+	}
+	now := time.Now()
+	due, ok := policy.Due(c.Ref.ID.String(), now, now)
+	if !ok {
+		return time.Time{}
+	}
+	return due.At
 }
 
 func (p *pass) changed(s plan.Subject) {

@@ -264,3 +264,10 @@ func overSSH(t testing.TB, m *gittest.Repo) config.Source {
 		Auth: config.Auth{KeyFile: file(t, "key", private), KnownHosts: []string{file(t, "known_hosts", h.Line()+"\n")}},
 	}
 }
+
+// pending is what waits for a restart of the container.
+func (r *rig) pending() string {
+	c, err := proxmox.NewClient(r.sim.As("root@pam")).Config(context.Background(), proxmox.Ref{Node: "pve1", ID: 300})
+	r.must(err)
+	return strings.Join(c.Pending.Keys(), " ")
+}
