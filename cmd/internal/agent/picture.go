@@ -308,7 +308,7 @@ func (p *pass) end() {
 	if p.run.Result == report.Quiet {
 		level = slog.LevelDebug // every few minutes, for years
 	}
-	p.o.Log.Log(context.Background(), level, "pass ended", slog.String("result", string(p.run.Result)), slog.String("summary", p.run.Summary), slog.Duration("took", p.run.Took().Round(time.Millisecond)))
+	p.o.Log.Log(context.Background(), level, "pass ended", slog.String("result", string(p.run.Result)), slog.String("trigger", p.run.Trigger), slog.String("summary", p.run.Summary), slog.Duration("took", p.run.Took().Round(time.Millisecond)))
 	p.mu.Lock()
 	c := &p.pic
 	runs, err := p.o.History.Runs(0, recentRuns)

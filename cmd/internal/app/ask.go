@@ -65,13 +65,15 @@ or tend resume. A reason is asked for, since others will wonder; it is shown in 
 	f.StringVar(&reason, "reason", "", "why, in a few words")
 	f.StringVar(&until, "until", "", "`time` when it ends, as in 2026-12-01T08:00:00Z (default: by tend resume)")
 	f.DurationVar(&length, "for", 0, "how long, as in 4h")
-	cmd.MarkFlagsMutuallyExclusive("until", "for")
 	return cmd
 }
 
 func suspension(args []string, reason, until string, length time.Duration) (url.Values, error) {
 	if strings.TrimSpace(reason) == "" {
 		return nil, errors.New(`say why, with --reason "…": others will wonder why nothing happens`)
+	}
+	if until != "" && length != 0 {
+		return nil, errors.New("--for and --until say the same thing: give one of them")
 	}
 	if length < 0 {
 		return nil, fmt.Errorf("--for %s: write a time to come, as in 4h", length)

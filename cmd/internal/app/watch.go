@@ -254,9 +254,8 @@ func (w *watcher) run(ctx context.Context) error {
 	var g errgroup.Group
 	serve := func(l net.Listener) {
 		g.Go(func() error {
-			err := w.server.Serve(ctx, l)
-			if err != nil && ctx.Err() == nil {
-				w.log.Error("the page cannot be served any more", slog.Any("err", err))
+			defer cancel() // an agent that nobody can look at or ask is ended, and begun anew by systemd
+			if err := w.server.Serve(ctx, l); ctx.Err() == nil {
 				return err
 			}
 			return nil
