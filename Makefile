@@ -14,7 +14,7 @@ BENCH      ?= .
 BENCHTIME  ?= 1s
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench gen check demo \
+.PHONY: help build test race lint fuzz bench gen check demo demo-watch \
 	format vet staticcheck tidy layers replay gen-check fuzz-short
 
 help: ## list the targets
@@ -77,6 +77,9 @@ replay:
 
 fuzz-short:
 	@$(GATE) fuzz -budget $(FUZZBUDGET)
+
+demo-watch: build ## show the agent at work between a repository and the embedded simulator (DEMO_STAY=1 leaves it running)
+	@examples/demo-watch.sh
 
 demo: build ## apply examples/homelab on the embedded simulator and plan it again
 	@examples/demo.sh
