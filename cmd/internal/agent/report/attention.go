@@ -62,7 +62,8 @@ type Item struct {
 
 	// Subject tells items of a kind apart that are about no container: the hash of a plan, "pve1 /dev/sda".
 	Subject string `json:"subject,omitempty"`
-	// Variant is what makes an item that stood before news all the same: another commit is refused.
+	// Variant is what makes an item that stood before news all the same: another commit is refused. Empty: nothing
+	// does.
 	Variant string `json:"-"`
 }
 
@@ -136,6 +137,9 @@ func (r *Report) sourceItems(now time.Time) []Item {
 		Kind: KindSource, Level: Danger, What: "The source is not followed", Why: s.Error, Do: s.Hint, At: AtSource,
 		Variant: strings.TrimSpace(s.Class + " " + s.Refused.ID),
 	}
+	if s.Class == "unreachable" {
+		i.Variant = "" // what is refused, if anything, was said before, and it rights itself
+	}
 	if !s.Failing.IsZero() && s.Class == "unreachable" && now.Sub(s.Failing) < patience {
 		i.Level = Warn
 	}
@@ -145,12 +149,17 @@ func (r *Report) sourceItems(now time.Time) []Item {
 	return []Item{i}
 }
 
+// Unreached reports whether the last pass could not ask the node at all.
+func (l Loop) Unreached() bool {
+	return l.Error != "" && (l.Last == nil || l.Last.Result != Failed)
+}
+
 func (r *Report) loopItems(now time.Time) []Item {
 	var out []Item
 	l := r.Loop
 	stale := 3*time.Duration(l.Interval) + time.Minute
 	switch {
-	case l.Error != "":
+	case l.Unreached():
 		out = append(out, Item{Kind: KindNode, Level: Danger, What: "Proxmox cannot be asked", Why: l.Error, Do: l.Hint, At: AtRuns})
 	case l.Interval > 0 && !l.Observed.IsZero() && now.Sub(l.Observed) > stale:
 		out = append(out, Item{

@@ -25,9 +25,15 @@ const (
 	KindJournal   Kind = "journal"   // it is not known how a call ended
 	KindDryRun    Kind = "dry-run"
 	KindChannel   Kind = "channel" // what the agent tells others does not reach them
+
+	// KindApplied is that of no item: a run changed something, of which people may want to be told.
+	KindApplied Kind = "applied"
 )
 
-// Kinds are all of them.
+// Told are the kinds of which people can be told: those of items, and what was applied.
+func Told() []Kind { return append(Kinds(), KindApplied) }
+
+// Kinds are those of items.
 func Kinds() []Kind {
 	return []Kind{
 		KindSource, KindNode, KindStale, KindRun, KindApproval, KindBlocked, KindDegraded, KindUnseen, KindSuspended,
