@@ -42,6 +42,8 @@ type Agent struct {
 	Webhook Webhook `yaml:"webhook"`
 	History History `yaml:"history"`
 	Notify  Notify  `yaml:"notify"`
+
+	CommitStatus CommitStatus `yaml:"commitStatus"`
 }
 
 // A Source is where specs come from: a folder, or a git repository.

@@ -53,6 +53,7 @@ func (a Agent) check(n *yaml.Node) (faults []error) {
 		fault("web", "certFile and keyFile go together")
 	}
 	a.Notify.check(fault)
+	a.CommitStatus.check(a.Source.Git, fault)
 	return faults
 }
 

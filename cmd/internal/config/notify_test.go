@@ -62,6 +62,10 @@ func TestNotify(t *testing.T) {
 		{"notify: {channels: [{name: a, mail: {host: h, from: a@b, to: [c@d], user: u, passwordFile: /x, tls: none}}]}", "for everyone to read"},
 		{"notify: {channels: [{name: a, mail: {host: h, from: a@b, to: [c@d], user: u}}]}", "user and passwordFile go together"},
 		{"notify: {deadMansPing: {every: 5m}}", "deadMansPing: has none, or both, of url and urlFile"},
+		{"commitStatus: {forge: github, tokenFile: /x}", "the source is no git repository"},
+		{"source: {git: a@b:c}\ncommitStatus: {forge: gitbub, tokenFile: /x}", `"gitbub" is none of github, gitea, forgejo, gitlab: did you mean "github"?`},
+		{"source: {git: a@b:c}\ncommitStatus: {forge: gitea}", "no file holds the token"},
+		{"source: {git: a@b:c}\ncommitStatus: {token: hunter2}", `commitStatus.token: unknown field`},
 	} {
 		_, err := loadText(t, tt.text+"\n")
 		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "hunter2") {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/felhom/tend/cmd/internal/agent/outward"
 	"github.com/felhom/tend/cmd/internal/agent/report"
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/reconcile/plan"
@@ -136,14 +137,7 @@ func rank(e Event) int {
 // maxWhy bounds a reason, such as the error of a library, in characters.
 const maxWhy = 300
 
-// brief is a text in one line of bounded length.
-func brief(text string) string {
-	text = strings.Join(strings.Fields(text), " ")
-	if r := []rune(text); len(r) > maxWhy {
-		return string(r[:maxWhy-1]) + "…"
-	}
-	return text
-}
+func brief(text string) string { return outward.Brief(text, maxWhy) }
 
 // ofItem is an event about an item.
 func ofItem(c Change, i report.Item, since time.Time) Event {

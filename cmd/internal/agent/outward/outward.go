@@ -98,6 +98,15 @@ func bare(err error, address *url.URL) error {
 	return errors.New(text)
 }
 
+// Brief is a text in one line of at most so many characters.
+func Brief(text string, limit int) string {
+	text = strings.Join(strings.Fields(text), " ")
+	if r := []rune(text); len(r) > limit {
+		return string(r[:limit-1]) + "…"
+	}
+	return text
+}
+
 // Pause waits before another try, from half of a time to all of it, and reports whether the context is still alive.
 // The time is first at first, and doubles with each try up to limit.
 func Pause(ctx context.Context, try int, first, limit time.Duration) bool {
