@@ -73,3 +73,21 @@ func TestNotify(t *testing.T) {
 		}
 	}
 }
+
+// TestNotifyDocs reads every configuration that docs/notifications.md shows.
+func TestNotifyDocs(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/notifications.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(page), "```yaml\n")[1:]
+	for _, b := range blocks {
+		text, _, _ := strings.Cut(b, "```")
+		if _, err := loadText(t, text); err != nil {
+			t.Errorf("%v, in:\n%s", err, text)
+		}
+	}
+	if len(blocks) < 3 {
+		t.Errorf("%d blocks", len(blocks))
+	}
+}

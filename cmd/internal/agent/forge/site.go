@@ -44,7 +44,7 @@ func newSite(c config.CommitStatus, repository string) (site, error) {
 		return s, errors.New("http:// would send the token for everyone to read: write api: https://… where the forge has it")
 	}
 	if n := strings.Count(s.repository, "/"); n < 1 || n > 1 && s.forge != "gitlab" {
-		return s, fmt.Errorf("repository: %q is not OWNER/NAME; a forge below a path of its server needs api: and repository:", s.repository)
+		return s, fmt.Errorf("repository: %q is not OWNER/NAME; write api: and repository:, too, where the forge is below a path of its server", s.repository)
 	}
 	return s, nil
 }

@@ -23,7 +23,7 @@ func TestSite(t *testing.T) {
 		{"gitlab", "git@gitlab.com:infra/lxc/home.git", "", "", "https://gitlab.com/api/v4 infra/lxc/home"},
 		{"gitea", "https://example.com/git/anna/home.git", "https://example.com/git/api/v1/", "anna/home", "https://example.com/git/api/v1 anna/home"},
 		{"gitea", "/srv/home.git", "https://example.com/api/v1", "anna/home", "https://example.com/api/v1 anna/home"},
-		{"gitea", "https://example.com/git/anna/home.git", "", "", "needs api: and repository:"},
+		{"gitea", "https://example.com/git/anna/home.git", "", "", "write api: and repository:, too"},
 		{"gitea", "/srv/home.git", "", "", "names no forge"},
 		{"gitea", "file:///srv/home.git", "", "", "names no forge"},
 		{"gitea", "http://git.example.com/anna/home.git", "", "", "would send the token for everyone to read"},
