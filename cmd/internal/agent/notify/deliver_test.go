@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -321,4 +322,78 @@ func TestPing(t *testing.T) {
 			t.Errorf("pass %d: %q, want %q", i, got, tt.want)
 		}
 	}
+}
+
+// A switchboard is a dead man's switch that hears pings, and fails as often as it is told to.
+type switchboard struct {
+	mu    sync.Mutex
+	fails int
+	heard []string
+}
+
+func (s *switchboard) RoundTrip(r *http.Request) (*http.Response, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fails > 0 {
+		s.fails--
+		return nil, errors.New("no route to host")
+	}
+	s.heard = append(s.heard, r.Method+" "+r.URL.Path)
+	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
+}
+
+func (s *switchboard) take() (out []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out, s.heard = s.heard, nil
+	return out
+}
+
+// TestPings: each pass is heard of, a bad one otherwise; a ping that fails is tried again, and then counts as failing.
+func TestPings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &switchboard{}
+		p, err := newPinger(config.DeadMan{URL: hidden("https://hc.example/u")}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.client.Transport = s
+		n, err := New(config.Notify{}, nil, "", slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.pinger = p
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- n.Run(ctx) }()
+		after := func(result report.Result, fails int) {
+			s.mu.Lock()
+			s.fails = fails
+			s.mu.Unlock()
+			w := newWorld()
+			w.Loop.Last = &report.Run{Ended: time.Now().AddDate(100, 0, 0), Result: result}
+			n.Tell(&w.Report)
+			time.Sleep(5 * time.Minute)
+			synctest.Wait()
+		}
+		for _, tt := range []struct {
+			result  report.Result
+			fails   int
+			want    []string
+			failing int
+		}{
+			{report.Quiet, 0, []string{"GET /u"}, 0},
+			{report.Unreachable, 0, []string{"POST /u/fail"}, 0},
+			{report.Quiet, 2, []string{"GET /u"}, 0},
+			{report.Quiet, 3, nil, 1},
+			{report.Quiet, 0, []string{"GET /u"}, 0},
+		} {
+			after(tt.result, tt.fails)
+			if diff := cmp.Diff(tt.want, s.take()); diff != "" || len(n.Failing()) != tt.failing {
+				t.Errorf("%s, %d fail: %v fails (-want +got):\n%s", tt.result, tt.fails, n.Failing(), diff)
+			}
+		}
+		cancel()
+		<-done
+	})
 }
