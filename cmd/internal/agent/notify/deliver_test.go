@@ -28,6 +28,7 @@ type fake struct {
 	tries int
 	got   []string
 	slow  bool // answers only once its context ends
+	takes time.Duration
 }
 
 func (f *fake) send(ctx context.Context, m Message, title, _ string) error {
@@ -36,6 +37,11 @@ func (f *fake) send(ctx context.Context, m Message, title, _ string) error {
 	f.tries++
 	if f.slow {
 		<-ctx.Done()
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(f.takes):
 	}
 	if f.fails || f.slow {
 		return errors.New("answers 503 Service Unavailable")
@@ -214,6 +220,30 @@ func TestRestart(t *testing.T) {
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the file is %v: %v", info.Mode(), err)
+	}
+}
+
+// TestEnd: a message that is under way when the agent ends is finished, if that takes no longer than a moment, and then not
+// sent again by the next start.
+func TestEnd(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "told.json")
+	for _, tt := range []struct {
+		takes time.Duration
+		left  int
+	}{{time.Second, 0}, {time.Hour, 1}} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, path, &fake{takes: tt.takes})
+			r.Tell(refused(tt.takes.String()))
+			synctest.Wait()
+			began := time.Now()
+			r.stop()
+			if d := time.Since(began); d > sendGrace {
+				t.Errorf("the end takes %s", d)
+			}
+			if left := len(r.lines[0].queue); left != tt.left {
+				t.Errorf("what takes %s: %d messages are left, want %d", tt.takes, left, tt.left)
+			}
+		})
 	}
 }
 

@@ -121,12 +121,18 @@ func (l *line) drop() {
 	}
 }
 
-// sendTimeout bounds an attempt, whatever the channel.
-const sendTimeout = time.Minute
+// The bounds of an attempt, whatever the channel: as it is, and once the agent ends. What is under way then is better
+// finished than sent again by the next start.
+const (
+	sendTimeout = time.Minute
+	sendGrace   = 2 * time.Second
+)
 
 func (l *line) try(ctx context.Context, m Message) error {
-	ctx, stop := context.WithTimeout(ctx, sendTimeout)
+	ending := ctx
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
 	defer stop()
+	defer context.AfterFunc(ending, func() { time.AfterFunc(sendGrace, stop) })()
 	title, text, err := l.layout.render(m)
 	if err != nil {
 		return err
@@ -142,7 +148,7 @@ const (
 
 // deliver sends what is in the queue of a line, in its order, until the context ends.
 func (n *Notifier) deliver(ctx context.Context, l *line) error {
-	for failures := 0; ; {
+	for failures := 0; ctx.Err() == nil; {
 		m, ok := n.head(l)
 		if !ok {
 			select {
@@ -164,6 +170,7 @@ func (n *Notifier) deliver(ctx context.Context, l *line) error {
 		}
 		failures++
 	}
+	return ctx.Err()
 }
 
 // head is the message to send next, once those are given up that are too old.
