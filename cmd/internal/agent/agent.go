@@ -74,6 +74,8 @@ type Options struct {
 
 	// Tell is told of each new report that ends a pass, with the one before; nil: nobody is. It must not wait.
 	Tell func(before, after *report.Report)
+	// Channels are the ways by which others are told, and which fail; nil: there are none.
+	Channels func() []report.Channel
 	// Beat is called whenever the loop shows that it is alive; nil: nothing is.
 	Beat func()
 	// Stop is closed to ask for an end: the steps in flight are finished, and nothing else is begun.

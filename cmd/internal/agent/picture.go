@@ -374,6 +374,9 @@ func (a *Agent) publish() *report.Report {
 	if a.o.Requests != nil {
 		r.Requests = a.o.Requests()
 	}
+	if a.o.Channels != nil {
+		r.Channels = a.o.Channels()
+	}
 	a.o.Board.Publish(r)
 	return r
 }

@@ -150,6 +150,7 @@ type watcher struct {
 	page    net.Listener // nil: there is none
 	local   net.Listener
 	closers []func() error
+	tellers tellers
 }
 
 func (w *watcher) close() error {
@@ -188,6 +189,9 @@ func (w *watcher) open() error {
 		return r
 	}
 	if err := w.remember(&o, from); err != nil {
+		return err
+	}
+	if err := w.openTellers(&o); err != nil {
 		return err
 	}
 	w.agent = agent.New(o, settingsOf(c.Agent))
@@ -261,6 +265,7 @@ func (w *watcher) run(ctx context.Context) error {
 			return nil
 		})
 	}
+	g.Go(func() error { w.tellers.run(ctx); return nil })
 	serve(w.local)
 	shown := "nowhere (web.listen: off)"
 	if w.page != nil {

@@ -41,6 +41,9 @@ type Agent struct {
 	Web     Web     `yaml:"web"`
 	Webhook Webhook `yaml:"webhook"`
 	History History `yaml:"history"`
+	Notify  Notify  `yaml:"notify"`
+
+	CommitStatus CommitStatus `yaml:"commitStatus"`
 }
 
 // A Source is where specs come from: a folder, or a git repository.

@@ -52,6 +52,8 @@ func (a Agent) check(n *yaml.Node) (faults []error) {
 	if (a.Web.CertFile == "") != (a.Web.KeyFile == "") {
 		fault("web", "certFile and keyFile go together")
 	}
+	a.Notify.check(fault)
+	a.CommitStatus.check(a.Source.Git, fault)
 	return faults
 }
 

@@ -28,6 +28,17 @@ func (l Level) String() string { return [...]string{"well", "note", "warning", "
 // MarshalText encodes the word of String.
 func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
+// UnmarshalText reads the word of String.
+func (l *Level) UnmarshalText(text []byte) error {
+	for at := Well; at <= Danger; at++ {
+		if at.String() == string(text) {
+			*l = at
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is none of well, note, warning, danger", text)
+}
+
 // A Place is where more is told about something.
 type Place string
 
@@ -41,12 +52,27 @@ const (
 
 // An Item is something that a person should know.
 type Item struct {
+	Kind  Kind         `json:"kind"`
 	Level Level        `json:"level"`
 	What  string       `json:"what"` // "101 web is degraded"
 	Why   string       `json:"why,omitempty"`
 	Do    string       `json:"do,omitempty"` // what a person can do
 	ID    proxmox.VMID `json:"id,omitempty"` // of the container that it is about
 	At    Place        `json:"at,omitempty"` // of anything else
+
+	// Subject tells items of a kind apart that are about no container: the hash of a plan, "pve1 /dev/sda".
+	Subject string `json:"subject,omitempty"`
+	// Variant is what makes an item that stood before news all the same: another commit is refused. Empty: nothing
+	// does.
+	Variant string `json:"-"`
+}
+
+// Key is the same for two items of two reports that are about the same thing, whatever their words are.
+func (i Item) Key() string {
+	if i.ID != 0 {
+		return fmt.Sprintf("%s %d", i.Kind, i.ID)
+	}
+	return strings.TrimSpace(string(i.Kind) + " " + i.Subject)
 }
 
 // A Verdict is the report in a sentence, and what needs a person.
@@ -94,7 +120,7 @@ func (r *Report) Verdict(now time.Time) Verdict {
 
 // Attention lists what a person should know at a time, what matters most first.
 func (r *Report) Attention(now time.Time) []Item {
-	out := slices.Concat(r.sourceItems(now), r.loopItems(now), r.planItems(), r.nodeItems(now))
+	out := slices.Concat(r.sourceItems(now), r.loopItems(now), r.planItems(), r.nodeItems(now), r.channelItems())
 	for _, c := range r.Containers {
 		out = append(out, c.Items(now)...)
 	}
@@ -107,7 +133,13 @@ func (r *Report) sourceItems(now time.Time) []Item {
 	if s.Error == "" {
 		return nil
 	}
-	i := Item{Level: Danger, What: "The source is not followed", Why: s.Error, Do: s.Hint, At: AtSource}
+	i := Item{
+		Kind: KindSource, Level: Danger, What: "The source is not followed", Why: s.Error, Do: s.Hint, At: AtSource,
+		Variant: strings.TrimSpace(s.Class + " " + s.Refused.ID),
+	}
+	if s.Class == "unreachable" {
+		i.Variant = "" // what is refused, if anything, was said before, and it rights itself
+	}
 	if !s.Failing.IsZero() && s.Class == "unreachable" && now.Sub(s.Failing) < patience {
 		i.Level = Warn
 	}
@@ -117,27 +149,35 @@ func (r *Report) sourceItems(now time.Time) []Item {
 	return []Item{i}
 }
 
+// Unreached reports whether the last pass could not ask the node at all.
+func (l Loop) Unreached() bool {
+	return l.Error != "" && (l.Last == nil || l.Last.Result != Failed)
+}
+
 func (r *Report) loopItems(now time.Time) []Item {
 	var out []Item
 	l := r.Loop
 	stale := 3*time.Duration(l.Interval) + time.Minute
 	switch {
-	case l.Error != "":
-		out = append(out, Item{Level: Danger, What: "Proxmox cannot be asked", Why: l.Error, Do: l.Hint, At: AtRuns})
+	case l.Unreached():
+		out = append(out, Item{Kind: KindNode, Level: Danger, What: "Proxmox cannot be asked", Why: l.Error, Do: l.Hint, At: AtRuns})
 	case l.Interval > 0 && !l.Observed.IsZero() && now.Sub(l.Observed) > stale:
 		out = append(out, Item{
-			Level: Danger, What: "Nothing was looked at for " + short(now.Sub(l.Observed)), At: AtRuns,
+			Kind: KindStale, Level: Danger, What: "Nothing was looked at for " + short(now.Sub(l.Observed)), At: AtRuns,
 			Why: "a look is due every " + l.Interval.String(), Do: "look at the log: journalctl -u tend",
 		})
 	case l.Last != nil && l.Last.Result == Failed:
-		out = append(out, Item{Level: Danger, What: "The last run failed", Why: cmp.Or(l.Last.Error, l.Last.Summary), At: AtRuns})
+		out = append(out, Item{
+			Kind: KindRun, Level: Danger, What: "The last run failed", Why: cmp.Or(l.Last.Error, l.Last.Summary), At: AtRuns,
+			Variant: l.Last.Revision.ID,
+		})
 	}
 	if r.Agent.DryRun {
-		out = append(out, Item{Level: Note, What: "Dry run: nothing is changed", At: AtPlan})
+		out = append(out, Item{Kind: KindDryRun, Level: Note, What: "Dry run: nothing is changed", At: AtPlan})
 	}
 	for _, s := range r.Suspended {
 		if s.ID == 0 {
-			out = append(out, Item{Level: Note, What: "Everything is suspended" + s.until(), Why: s.reason(), At: AtRuns})
+			out = append(out, Item{Kind: KindSuspended, Level: Note, What: "Everything is suspended" + s.until(), Why: s.reason(), At: AtRuns})
 		}
 	}
 	return out
@@ -147,12 +187,13 @@ func (r *Report) planItems() []Item {
 	var out []Item
 	for _, a := range r.Approvals {
 		out = append(out, Item{
-			Level: Warn, What: "A plan waits for your yes", Why: a.Why + ": " + a.Summary, Do: "tend approve " + a.Hash, At: AtPlan,
+			Kind: KindApproval, Level: Warn, What: "A plan waits for your yes", Why: a.Why + ": " + a.Summary,
+			Do: "tend approve " + a.Hash, At: AtPlan, Subject: a.Hash,
 		})
 	}
 	for _, o := range r.Others {
 		if o.Sync == view.SyncBlocked {
-			out = append(out, Item{Level: Warn, What: o.Subject.String() + " is blocked", Why: o.Why, At: AtPlan})
+			out = append(out, Item{Kind: KindBlocked, Level: Warn, What: o.Subject.String() + " is blocked", Why: o.Why, At: AtPlan, Subject: o.Subject.String()})
 		}
 	}
 	return out
@@ -162,17 +203,26 @@ func (r *Report) nodeItems(now time.Time) []Item {
 	var out []Item
 	for _, d := range r.Disks {
 		if d.Health == Degraded {
-			out = append(out, Item{Level: Danger, What: fmt.Sprintf("Disk %s on %s is failing", d.Device, d.Node), Why: d.Problem, Do: "replace it: " + strings.TrimSpace(d.Model+" "+d.Serial), At: AtNode})
+			out = append(out, Item{
+				Kind: KindDisk, Level: Danger, What: fmt.Sprintf("Disk %s on %s is failing", d.Device, d.Node), Why: d.Problem,
+				Do: "replace it: " + strings.TrimSpace(d.Model+" "+d.Serial), At: AtNode, Subject: d.Node + " " + cmp.Or(d.Serial, d.Device),
+			})
 		}
 	}
 	for _, s := range r.Sensors {
 		if s.Over() {
-			out = append(out, Item{Level: Warn, What: fmt.Sprintf("%s on %s: %g %s", s.Name, s.Node, s.Value, s.Unit), Why: fmt.Sprintf("the limit is %g %s", s.Limit, s.Unit), At: AtNode})
+			out = append(out, Item{
+				Kind: KindSensor, Level: Warn, What: fmt.Sprintf("%s on %s: %g %s", s.Name, s.Node, s.Value, s.Unit),
+				Why: fmt.Sprintf("the limit is %g %s", s.Limit, s.Unit), At: AtNode, Subject: s.Node + " " + s.Name,
+			})
 		}
 	}
 	for _, j := range r.Journal {
 		if now.Sub(j.Time) > time.Hour {
-			out = append(out, Item{Level: Warn, What: "It is not known how a call for " + j.Subject + " ended", Why: j.Verb, At: AtRuns})
+			out = append(out, Item{
+				Kind: KindJournal, Level: Warn, What: "It is not known how a call for " + j.Subject + " ended", Why: j.Verb, At: AtRuns,
+				Subject: j.Subject + " " + j.Verb,
+			})
 		}
 	}
 	return out
@@ -182,42 +232,42 @@ func (r *Report) nodeItems(now time.Time) []Item {
 func (c *Container) Items(now time.Time) []Item {
 	var out []Item
 	name := fmt.Sprintf("%d %s", c.ID, view.Clean(c.Name))
-	add := func(l Level, what, why string) {
-		out = append(out, Item{Level: l, What: name + " " + what, Why: why, ID: c.ID})
+	add := func(k Kind, l Level, what, why string) {
+		out = append(out, Item{Kind: k, Level: l, What: name + " " + what, Why: why, ID: c.ID})
 	}
 	switch c.Health() {
 	case Degraded:
-		add(Danger, "is degraded", strings.Join(c.Problems, "; "))
+		add(KindDegraded, Danger, "is degraded", strings.Join(c.Problems, "; "))
 	case UnknownHealth:
-		add(Warn, "cannot be seen", c.Unknown)
+		add(KindUnseen, Warn, "cannot be seen", c.Unknown)
 	case Healthy:
 	}
 	switch c.Sync {
 	case view.SyncBlocked:
-		add(Warn, "is blocked", c.why())
+		add(KindBlocked, Warn, "is blocked", c.why())
 	case view.Suspended:
 		if c.Suspended != nil {
-			add(Note, "is suspended"+c.Suspended.until(), c.Suspended.reason())
+			add(KindSuspended, Note, "is suspended"+c.Suspended.until(), c.Suspended.reason())
 		}
 	case view.Unclaimed:
-		add(Note, "is in no spec", "it carries the owner's tag, and is left alone")
+		add(KindUnclaimed, Note, "is in no spec", "it carries the owner's tag, and is left alone")
 	case view.Synced, view.OutOfSync:
 	}
 	if len(c.Restart) > 0 {
-		add(Note, "waits for a restart", strings.TrimSpace(strings.Join(c.Restart, ", ")+" "+c.RestartWhen))
+		add(KindRestart, Note, "waits for a restart", strings.TrimSpace(strings.Join(c.Restart, ", ")+" "+c.RestartWhen))
 	}
 	for _, x := range []struct {
-		noun string
+		noun Kind
 		*Copies
-	}{{"snapshot", c.Snapshots}, {"backup", c.Backups}} {
+	}{{KindSnapshot, c.Snapshots}, {KindBackup, c.Backups}} {
 		switch {
 		case x.Copies == nil:
 		case x.TooOld(now) && x.Last.IsZero():
-			add(Warn, "has no "+x.noun, x.Error)
+			add(x.noun, Warn, "has no "+string(x.noun), x.Error)
 		case x.TooOld(now):
-			add(Warn, fmt.Sprintf("has no %s of the last %s", x.noun, x.MaxAge), cmp.Or(x.Error, "the last one is "+short(x.Age(now))+" old"))
+			add(x.noun, Warn, fmt.Sprintf("has no %s of the last %s", x.noun, x.MaxAge), cmp.Or(x.Error, "the last one is "+short(x.Age(now))+" old"))
 		case x.Error != "":
-			add(Warn, "got no "+x.noun, x.Error)
+			add(x.noun, Warn, "got no "+string(x.noun), x.Error)
 		}
 	}
 	return out

@@ -41,6 +41,7 @@ type Report struct {
 	Requests   []Requests     `json:"requests"`    // to Proxmox, since the agent started
 	Queue      Queue          `json:"queue"`       // what waits to be done
 	Journal    []JournalEntry `json:"journalOpen"` // calls whose end is not known
+	Channels   []Channel      `json:"channels"`    // by which the agent tells others, and which fail
 }
 
 // An Agent is the program that tells all this.
