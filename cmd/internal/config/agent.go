@@ -280,6 +280,26 @@ func at(n *yaml.Node, format string, args ...any) error {
 // agentFields are the names of the fields of Agent.
 func agentFields() []string { return fieldsOf(reflect.TypeFor[Agent]()) }
 
+// AgentFields are the names of all fields that a file may hold for the agent, those within others too.
+func AgentFields() []string {
+	var out []string
+	var walk func(t reflect.Type)
+	walk = func(t reflect.Type) {
+		for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+			t = t.Elem()
+		}
+		if t.Kind() != reflect.Struct || reflect.PointerTo(t).Implements(reflect.TypeFor[yaml.Unmarshaler]()) {
+			return
+		}
+		out = append(out, fieldsOf(t)...)
+		for i := range t.NumField() {
+			walk(t.Field(i).Type)
+		}
+	}
+	walk(reflect.TypeFor[Agent]())
+	return out
+}
+
 func fieldsOf(t reflect.Type) []string {
 	var out []string
 	for i := range t.NumField() {

@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -96,5 +97,22 @@ func TestAgentFaults(t *testing.T) {
 				t.Errorf("speaks of Go's types: %v", err)
 			}
 		})
+	}
+}
+
+// Every field is told of in the agent's page of the documentation.
+func TestDocumented(t *testing.T) {
+	var text string
+	for _, page := range []string{"agent", "notifications"} {
+		data, err := os.ReadFile("../../../docs/" + page + ".md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += string(data)
+	}
+	for _, name := range config.AgentFields() {
+		if !strings.Contains(text, name) {
+			t.Errorf("docs/agent.md does not tell of %s", name)
+		}
 	}
 }
