@@ -363,9 +363,6 @@ func TestExec(t *testing.T) {
 
 func TestReadHealth(t *testing.T) {
 	n := start(t, sim.Options{})
-	if _, err := n.Do(t.Context(), privileged.ReadHealth{Node: "pve1", Disk: "/dev/sda"}); err == nil || !strings.Contains(err.Error(), "does not know the command") {
-		t.Errorf("an unknown command passes: %v", err)
-	}
 	n.root.Programs = map[string]sim.Program{"/usr/sbin/smartctl": func(_ context.Context, args []string, _ []byte) (stdout, stderr []byte, exit int) {
 		if !slices.Equal(args, []string{"--json", "--all", "/dev/sda"}) {
 			return nil, []byte("bad"), 1
@@ -378,5 +375,8 @@ func TestReadHealth(t *testing.T) {
 	}
 	if _, err := n.Do(t.Context(), privileged.ReadHealth{Node: "pve1", Disk: "/dev/sdb"}); err == nil {
 		t.Error("no JSON and no error")
+	}
+	if _, err := n.Do(t.Context(), privileged.ReadHealth{Node: "pve1", Sensors: true}); err == nil || !strings.Contains(err.Error(), "No sensors found!") {
+		t.Errorf("no sensors and no error that says so: %v", err)
 	}
 }
