@@ -155,7 +155,7 @@ type NodeDisks struct {
 	Directories []DiskDirectory  `json:"directories"`
 	// FileSystems and Mounts are known to root alone.
 	FileSystems []FileSystem `json:"fileSystems,omitempty"`
-	Mounts      []NodeMount  `json:"mounts,omitempty"`
+	Mounts      []NodeMount  `json:"mounts"` // nil: not known
 	// Unread says why a part could not be read, by its name: "lvm", "zfs rpool", "directory".
 	Unread map[string]string `json:"unread,omitempty"`
 }
@@ -180,9 +180,10 @@ func (s StorageConfig) On(node string) bool {
 
 // DiskLayout reads what lies on the disks of a node, which were listed before with their partitions: the storages, and of
 // volume groups, pools and mounted disks what those storages use. That is up to three requests and one for each pool.
-// What cannot be read is named in Unread, and is no error.
-func (c *Client) DiskLayout(ctx context.Context, node string, disks []Disk) NodeDisks {
-	out := NodeDisks{Disks: disks, Pools: map[string]ZPool{}, Unread: map[string]string{}}
+// What is mounted where the API does not tell; who knows gives it, else nil. What cannot be read is named in Unread, and
+// is no error.
+func (c *Client) DiskLayout(ctx context.Context, node string, disks []Disk, mounts []NodeMount) NodeDisks {
+	out := NodeDisks{Disks: disks, Mounts: mounts, Pools: map[string]ZPool{}, Unread: map[string]string{}}
 	var err error
 	note := func(part string) {
 		if err != nil {
@@ -191,25 +192,33 @@ func (c *Client) DiskLayout(ctx context.Context, node string, disks []Disk) Node
 	}
 	out.Storages, err = c.StorageConfigs(ctx)
 	note(UnreadStorages)
-	var groups, directories bool
+	groups, pools, directories := false, map[string]bool{}, false
 	for _, s := range out.Storages {
-		_, read := out.Pools[s.PoolName()]
 		switch {
 		case !s.On(node):
 		case s.VGName != "":
 			groups = true
-		case s.Type == "zfspool" && !read:
-			out.Pools[s.PoolName()], err = c.ZPool(ctx, node, s.PoolName())
-			note(UnreadPool + s.PoolName())
+		case s.Type == "zfspool":
+			pools[s.PoolName()] = true
 		case s.Type == "dir" || s.Type == "btrfs":
 			directories = true
 		}
+	}
+	for _, m := range mounts {
+		if directories && m.Type == "zfs" {
+			pools[StorageConfig{Pool: m.Source}.PoolName()] = true
+		}
+		groups = groups || directories && strings.HasPrefix(m.Source, "/dev/mapper/")
+	}
+	for pool := range pools {
+		out.Pools[pool], err = c.ZPool(ctx, node, pool)
+		note(UnreadPool + pool)
 	}
 	if groups {
 		out.Groups, err = c.VolumeGroups(ctx, node)
 		note(UnreadGroups)
 	}
-	if directories {
+	if directories && mounts == nil {
 		out.Directories, err = c.DiskDirectories(ctx, node)
 		note(UnreadDirectories)
 	}

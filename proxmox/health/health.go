@@ -215,6 +215,8 @@ type Gap struct {
 	What string   `json:"what"` // "health of disks", "sensors"
 	Why  string   `json:"why"`
 	Ways []string `json:"ways"` // what a person can do
+	// Minor says that nothing need be done: it is so on every node where nobody acts as root.
+	Minor bool `json:"minor,omitempty"`
 }
 
 // A Node is what is known of the disks and sensors of a node.
@@ -257,4 +259,52 @@ func (n *Node) StoragesOf(device string) (out []string) {
 		}
 	}
 	return out
+}
+
+// An Obstacle is a failing disk below a storage.
+type Obstacle struct {
+	Disks []Disk // failing, of those that the storage lies on
+	// Why is a sentence that names the storage, the disks and what is wrong with them; empty where nothing is in the way.
+	Why string
+	// Allowed says that a person agreed to each of the disks.
+	Allowed bool
+}
+
+// On says what stands in the way of new data on a storage of the node. allowed are disks that a person agreed to, as
+// [Disk.Is] takes them. Where it is not known on which disks the storage lies, nothing stands in the way.
+func (n *Node) On(storage string, allowed []string) Obstacle {
+	failing, on := n.FailingOn(storage)
+	if len(failing) == 0 {
+		return Obstacle{}
+	}
+	o := Obstacle{Disks: failing, Allowed: true}
+	var texts []string
+	for _, d := range failing {
+		texts = append(texts, fmt.Sprintf("%s of node %s is failing: %s", d.title(), n.Name, strings.Join(d.Reasons, ", ")))
+		o.Allowed = o.Allowed && slices.ContainsFunc(allowed, func(text string) bool { return d.Is(n.Name, text) })
+	}
+	among := ""
+	if len(on.Disks) > 1 {
+		among = fmt.Sprintf(", one of its %d disks", len(on.Disks))
+		if len(failing) > 1 {
+			among = fmt.Sprintf(", %d of its %d disks", len(failing), len(on.Disks))
+		}
+	}
+	o.Why = fmt.Sprintf("storage %s lies on a failing disk%s: %s", storage, among, strings.Join(texts, "; "))
+	return o
+}
+
+// title is "/dev/sda (WDC WD40EFRX, serial WD-1234)".
+func (d Disk) title() string {
+	var parts []string
+	if d.Model != "" && d.Model != "unknown" {
+		parts = append(parts, d.Model)
+	}
+	if d.Serial != "" {
+		parts = append(parts, "serial "+d.Serial)
+	}
+	if len(parts) == 0 {
+		return d.Device
+	}
+	return d.Device + " (" + strings.Join(parts, ", ") + ")"
 }

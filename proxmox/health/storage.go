@@ -115,6 +115,8 @@ func (l locator) directory(where string) Backing {
 		}
 	}
 	switch {
+	case source == "" && l.Mounts != nil:
+		b.Unknown = "nothing is mounted there"
 	case source == "":
 		b.Unknown = l.why(proxmox.UnreadDirectories, "the API does not say what is mounted there; root on the node sees it (lane: helper)")
 	case strings.HasPrefix(source, "/dev/mapper/"):

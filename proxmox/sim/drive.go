@@ -130,6 +130,14 @@ func (p *DrivePart) source() string {
 	return p.Device
 }
 
+// mountType is the type of the file system of [DrivePart.source].
+func (p *DrivePart) mountType() string {
+	if p.Pool != "" {
+		return "zfs"
+	}
+	return cmp.Or(p.Type, "ext4")
+}
+
 func (p *DrivePart) row(d *Drive) map[string]any {
 	row := map[string]any{
 		"devpath": p.Device, "parent": d.Device, "type": "partition", "size": int64(p.Size), "gpt": 1, "osdid": -1, "osdid-list": nil, "used": nil,

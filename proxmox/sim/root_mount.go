@@ -155,7 +155,7 @@ func (r *Root) findmnt(words []string) shellReply {
 	r.sim.eachPart(r.node, func(d *Drive, p *DrivePart) {
 		where, source := optionOf(words, "--mountpoint"), optionOf(words, "--source")
 		if p.Mount != "" && (where == "" || where == p.Mount) && (source == "" || source == p.Device) {
-			list = append(list, map[string]string{"source": p.source(), "target": p.Mount, "fstype": cmp.Or(p.Type, "ext4"), "maj:min": "259:1"})
+			list = append(list, map[string]string{"source": p.source(), "target": p.Mount, "fstype": p.mountType(), "maj:min": "259:1"})
 		}
 	})
 	if len(list) == 0 {

@@ -79,22 +79,23 @@ func (l Lane) readDisks(ctx context.Context) (privileged.Result, error) {
 	if err != nil {
 		return privileged.Result{}, err
 	}
-	out := l.client().DiskLayout(ctx, node, disks)
-	if out.FileSystems, err = l.fileSystems(ctx, ""); err != nil {
-		return privileged.Result{}, err
-	}
 	list, err := l.run(ctx, privileged.MountedCommand("", ""))
 	if err != nil {
 		return privileged.Result{}, err
 	}
-	mounts, err := privileged.ParseMounted(list.stdout)
+	all, err := privileged.ParseMounted(list.stdout)
 	if err != nil {
 		return privileged.Result{}, err
 	}
-	for _, m := range mounts {
+	mounts := []proxmox.NodeMount{}
+	for _, m := range all {
 		if strings.HasPrefix(m.Source, "/dev/") || m.Type == "zfs" || m.Target == "/" {
-			out.Mounts = append(out.Mounts, proxmox.NodeMount{Source: m.Source, Path: m.Target, Type: m.Type})
+			mounts = append(mounts, proxmox.NodeMount{Source: m.Source, Path: m.Target, Type: m.Type})
 		}
+	}
+	out := l.client().DiskLayout(ctx, node, disks, mounts)
+	if out.FileSystems, err = l.fileSystems(ctx, ""); err != nil {
+		return privileged.Result{}, err
 	}
 	text, err := json.Marshal(out)
 	return privileged.Result{Output: text}, err
