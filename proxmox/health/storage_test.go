@@ -24,15 +24,20 @@ func facts() proxmox.NodeDisks {
 			{Device: "/dev/sdc1", Parent: "/dev/sdc", Type: "partition", Used: "ext4", Mounted: true},
 		},
 		Storages: []proxmox.StorageConfig{
-			{Name: "thin", Type: "lvmthin", VGName: "pve", ThinPool: "data"}, {Name: "tank", Type: "zfspool", Pool: "tank/guests"},
-			{Name: "usb", Type: "dir", Path: "/mnt/pve/usb"}, {Name: "local", Type: "dir", Path: "/var/lib/vz"},
-			{Name: "nas", Type: "nfs", Path: "/mnt/pve/nas"}, {Name: "off", Type: "dir", Path: "/off", Disabled: true}, {Name: "elsewhere", Type: "dir", Path: "/x", Nodes: []string{"pve2"}},
+			{Name: "thin", Type: "lvmthin", VGName: "pve", ThinPool: "data"},
+			{Name: "tank", Type: "zfspool", Pool: "tank/guests"},
+			{Name: "usb", Type: "dir", Path: "/mnt/pve/usb"},
+			{Name: "local", Type: "dir", Path: "/var/lib/vz"},
+			{Name: "nas", Type: "nfs", Path: "/mnt/pve/nas"},
+			{Name: "off", Type: "dir", Path: "/off", Disabled: true},
+			{Name: "elsewhere", Type: "dir", Path: "/x", Nodes: []string{"pve2"}},
 		},
 		Groups: []proxmox.VolumeGroup{{Name: "pve", Volumes: []proxmox.PhysicalVolume{{Device: "/dev/nvme0n1p3"}}}, {Name: "my-vg", Volumes: []proxmox.PhysicalVolume{{Device: "/dev/sdb1"}, {Device: "[unknown]"}}}},
 		Pools: map[string]proxmox.ZPool{"tank": {Name: "tank", Children: []proxmox.Vdev{
 			{Name: "tank", Children: []proxmox.Vdev{{Name: "mirror-0", Children: []proxmox.Vdev{{Name: link + "ata-WDC_WD40_WD-A-part1"}, {Name: link + "ata-WDC_WD40_WD-B0001-part1"}}}}},
 			{Name: "logs", Children: []proxmox.Vdev{{Name: link + "nvme-eui.0025385b01404242-part4"}}},
-			{Name: "cache", Children: []proxmox.Vdev{{Name: "/dev/sdc1"}}}, {Name: "spares", Children: []proxmox.Vdev{{Name: "/dev/sdz"}}},
+			{Name: "cache", Children: []proxmox.Vdev{{Name: "/dev/sdc1"}}},
+			{Name: "spares", Children: []proxmox.Vdev{{Name: "/dev/sdz"}}},
 		}}},
 		Directories: []proxmox.DiskDirectory{{Path: "/mnt/pve/usb", Device: "/dev/disk/by-uuid/1111-2222"}},
 	}
@@ -74,7 +79,10 @@ func TestLocate(t *testing.T) {
 			f.Storages = append(f.Storages[2:4], proxmox.StorageConfig{Name: "deep", Type: "dir", Path: "/srv/guests/a"}, proxmox.StorageConfig{Name: "data", Type: "btrfs", Path: "/data"}, proxmox.StorageConfig{Name: "crypt", Type: "dir", Path: "/crypt"})
 			f.FileSystems = []proxmox.FileSystem{{Device: "/dev/sdc1", UUID: "1111-2222"}}
 			f.Mounts = []proxmox.NodeMount{
-				{Source: "/dev/mapper/pve-root", Path: "/"}, {Source: "/dev/sdc1", Path: "/mnt/pve/usb"}, {Source: "tank/srv", Path: "/srv", Type: "zfs"}, {Source: "/dev/mapper/my--vg-data", Path: "/data"},
+				{Source: "/dev/mapper/pve-root", Path: "/"},
+				{Source: "/dev/sdc1", Path: "/mnt/pve/usb"},
+				{Source: "tank/srv", Path: "/srv", Type: "zfs"},
+				{Source: "/dev/mapper/my--vg-data", Path: "/data"},
 				{Source: "/dev/mapper/luks", Path: "/crypt"},
 			}
 		}, "usb: /dev/sdc1 on /mnt/pve/usb: /dev/sdc\nlocal: volume group pve, on /: /dev/nvme0n1\ndeep: pool tank, on /srv: /dev/nvme0n1 /dev/sda /dev/sdb\n" +

@@ -47,15 +47,21 @@ type SensorFeatures map[string]float64
 var diskRoutes = []route{
 	{method: "GET", path: "/nodes/{node}/disks", onNode: true, perm: need("/", "Sys.Audit"), handler: index("name", "list",
 		"initgpt", "smart", "lvm", "lvmthin", "directory", "wipedisk", "zfs")},
-	{method: "GET", path: "/nodes/{node}/disks/list", onNode: true, protected: true,
+	{
+		method: "GET", path: "/nodes/{node}/disks/list", onNode: true, protected: true,
 		perm:  either(need("/", "Sys.Audit"), need("/nodes/{node}", "Sys.Audit"), "node"),
-		props: props{"include-partitions": boolean(), "skipsmart": boolean(), "type": enum("unused", "journal_disks")}, handler: listDisks},
-	{method: "GET", path: "/nodes/{node}/disks/smart", onNode: true, protected: true, perm: need("/", "Sys.Audit"),
-		props: props{"disk": matching(`/dev/[a-zA-Z0-9\/]+`).need(), "healthonly": boolean()}, handler: diskSmart},
+		props: props{"include-partitions": boolean(), "skipsmart": boolean(), "type": enum("unused", "journal_disks")}, handler: listDisks,
+	},
+	{
+		method: "GET", path: "/nodes/{node}/disks/smart", onNode: true, protected: true, perm: need("/", "Sys.Audit"),
+		props: props{"disk": matching(`/dev/[a-zA-Z0-9\/]+`).need(), "healthonly": boolean()}, handler: diskSmart,
+	},
 	{method: "GET", path: "/nodes/{node}/disks/lvm", onNode: true, protected: true, perm: need("/", "Sys.Audit"), handler: listGroups},
 	{method: "GET", path: "/nodes/{node}/disks/zfs", onNode: true, protected: true, perm: need("/", "Sys.Audit"), handler: listZPools},
-	{method: "GET", path: "/nodes/{node}/disks/zfs/{name}", onNode: true, protected: true, perm: need("/", "Sys.Audit"),
-		props: props{"name": format("pve-storage-id").need()}, handler: zpoolDetail},
+	{
+		method: "GET", path: "/nodes/{node}/disks/zfs/{name}", onNode: true, protected: true, perm: need("/", "Sys.Audit"),
+		props: props{"name": format("pve-storage-id").need()}, handler: zpoolDetail,
+	},
 	{method: "GET", path: "/nodes/{node}/disks/directory", onNode: true, protected: true, perm: need("/", "Sys.Audit"), handler: listDiskDirectories},
 }
 

@@ -72,9 +72,13 @@ func (d *Drive) text() string {
 	var b strings.Builder
 	b.WriteString("\nSMART/Health Information (NVMe Log 0x02, NSID 0xffffffff)\n")
 	for _, l := range []struct{ name, value string }{
-		{"Critical Warning", fmt.Sprintf("0x%02x", d.critical())}, {"Temperature", strconv.Itoa(d.Celsius) + " Celsius"},
-		{"Available Spare", "100%"}, {"Available Spare Threshold", "10%"}, {"Percentage Used", strconv.Itoa(d.Used) + "%"},
-		{"Power On Hours", strconv.Itoa(d.Hours)}, {"Media and Data Integrity Errors", strconv.Itoa(d.Errors)},
+		{"Critical Warning", fmt.Sprintf("0x%02x", d.critical())},
+		{"Temperature", strconv.Itoa(d.Celsius) + " Celsius"},
+		{"Available Spare", "100%"},
+		{"Available Spare Threshold", "10%"},
+		{"Percentage Used", strconv.Itoa(d.Used) + "%"},
+		{"Power On Hours", strconv.Itoa(d.Hours)},
+		{"Media and Data Integrity Errors", strconv.Itoa(d.Errors)},
 	} {
 		fmt.Fprintf(&b, "%-36s%s\n", l.name+":", l.value)
 	}

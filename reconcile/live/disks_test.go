@@ -104,9 +104,11 @@ func TestDisks(t *testing.T) {
 		{name: "all of it", on: map[string]string{"/": "Sys.Audit Datastore.Audit"}, detail: true, lines: []string{byAPI, "local: ?\n", "tank: /dev/sda\n", "thin: /dev/nvme0n1\n", noSensors}},
 		{name: "all of it and root", on: map[string]string{"/": "Sys.Audit Datastore.Audit"}, root: true, detail: true, lines: []string{byAPI, "Package 47 °C\n", "local: /dev/nvme0n1\n", "tank: /dev/sda\n"}, not: "!"},
 		{name: "the node alone", on: map[string]string{"/nodes/pve1": "Sys.Audit"}, detail: true, lines: []string{
-			list, "! temperatures and errors of disks: the token may not read them → give the token Sys.Audit on /, for all", noSensors}, not: "tank"},
+			list, "! temperatures and errors of disks: the token may not read them → give the token Sys.Audit on /, for all", noSensors,
+		}, not: "tank"},
 		{name: "the node alone and root", on: map[string]string{"/nodes/pve1": "Sys.Audit"}, root: true, detail: true, lines: []string{
-			strings.ReplaceAll(strings.Replace(byAPI, "8, by the API", "8, by smartctl", 1), "pending -, by the API\nsda", "pending -, by smartctl\nsda"), "Package 47", "tank: /dev/sda\n"}, not: "!"},
+			strings.ReplaceAll(strings.Replace(byAPI, "8, by the API", "8, by smartctl", 1), "pending -, by the API\nsda", "pending -, by smartctl\nsda"), "Package 47", "tank: /dev/sda\n",
+		}, not: "!"},
 		{name: "nothing", detail: true, lines: []string{"! disks: the token may not read them → give the token Sys.Audit on /nodes/pve1, for all that disks tell: on /"}, not: "sensors"},
 		{name: "nothing, and root", root: true, detail: true, lines: []string{"sda failing wear -, 34 °C, pending 8, by smartctl", "Package", "tank: /dev/sda\n"}, not: "!"},
 		{name: "for a plan", on: map[string]string{"/": "Sys.Audit Datastore.Audit"}, lines: []string{list, "tank: /dev/sda\n"}, not: "sensors"},

@@ -16,8 +16,11 @@ func (c *Config) interpretDisks() error {
 		most int64
 		into *int64
 	}{
-		{DiskWearWarning, 255, &c.Disks.WearWarning}, {DiskWearFailing, 255, &c.Disks.WearFailing}, {DiskCelsius, 150, &c.Disks.Celsius},
-		{DiskErrorsWarning, 1 << 40, &c.Disks.ErrorsWarning}, {DiskErrorsFailing, 1 << 40, &c.Disks.ErrorsFailing},
+		{DiskWearWarning, 255, &c.Disks.WearWarning},
+		{DiskWearFailing, 255, &c.Disks.WearFailing},
+		{DiskCelsius, 150, &c.Disks.Celsius},
+		{DiskErrorsWarning, 1 << 40, &c.Disks.ErrorsWarning},
+		{DiskErrorsFailing, 1 << 40, &c.Disks.ErrorsFailing},
 		{DiskReallocatedWarning, 1 << 40, &c.Disks.ReallocatedWarning},
 	} {
 		v := c.Get(l.name)
