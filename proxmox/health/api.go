@@ -51,6 +51,16 @@ func (d Disk) AddSmart(s proxmox.Smart, at time.Time) Disk {
 		}
 	}
 	d.addText(s.Text)
+	if d.Kind == "ssd" && s.Wearout == "" {
+		for _, name := range wearNames { // in their order (pve-storage Diskmanage.pm, get_wear_leveling_info)
+			for _, a := range s.Attributes {
+				if strings.Contains(a.Name, name) && a.Value >= 0 && a.Value <= 100 {
+					d.Wear = number(int64(100 - a.Value))
+					return d
+				}
+			}
+		}
+	}
 	return d
 }
 

@@ -98,6 +98,16 @@ func TestAPI(t *testing.T) {
 	}
 }
 
+// TestWear takes the attribute that Proxmox takes, in the order of its list.
+func TestWear(t *testing.T) {
+	d := health.Disk{Device: "/dev/sda", Kind: "ssd"}.AddSmart(proxmox.Smart{Health: "PASSED", Type: "ata", Attributes: []proxmox.SmartAttribute{
+		{ID: "231", Name: "SSD_Life_Left", Value: 90, Raw: "90"}, {ID: "233", Name: "Media_Wearout_Indicator", Value: 97, Raw: "0"},
+	}}, now)
+	if d.Wear == nil || *d.Wear != 3 {
+		t.Errorf("got %s", text(d))
+	}
+}
+
 func TestCheckOf(t *testing.T) {
 	for said, want := range map[string]health.Check{
 		"PASSED": health.Passed, "OK": health.Passed, "FAILED!": health.Failed, "FAILED! Drive failure expected in less than 24 hours. SAVE ALL DATA.": health.Failed,

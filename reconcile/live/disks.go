@@ -127,13 +127,9 @@ func (r *nodeReader) run(ctx context.Context) {
 		r.gap("disks", err, sysAudit("/nodes/"+r.node))
 		return
 	}
-	for _, d := range facts.Disks {
-		if d.Parent == "" {
-			r.out.Disks = append(r.out.Disks, r.Limits.Judge(health.FromList(d, r.at)))
-		}
-	}
+	r.take(facts)
 	if r.detail || r.Limits.ErrorsFailing > 0 {
-		r.details(ctx)
+		r.details(ctx, byRoot)
 	}
 	if r.detail {
 		r.sensors(ctx)
@@ -143,7 +139,18 @@ func (r *nodeReader) run(ctx context.Context) {
 	}
 }
 
-// list reads which disks there are. Where the token may not, root does, who tells at once what lies on them; where that is
+// take begins with what a list tells of disks.
+func (r *nodeReader) take(facts proxmox.NodeDisks) {
+	r.out.Disks = []health.Disk{}
+	for _, d := range facts.Disks {
+		if d.Parent == "" {
+			r.out.Disks = append(r.out.Disks, r.Limits.Judge(health.FromList(d, r.at)))
+		}
+	}
+}
+
+// list reads which disks there are. For details it does not ask them, since each is asked then, and one that does not
+// answer would hold up the list. Where the token may not, root does, who tells at once what lies on them; where that is
 // wanted, root is asked first, since each list asks all disks.
 func (r *nodeReader) list(ctx context.Context) (facts proxmox.NodeDisks, byRoot bool, err error) {
 	if r.detail && r.asRoot() {
@@ -151,7 +158,7 @@ func (r *nodeReader) list(ctx context.Context) (facts proxmox.NodeDisks, byRoot 
 			return facts, true, nil
 		}
 	}
-	facts.Disks, err = r.Client.Disks(ctx, r.node, proxmox.DiskFilter{Partitions: true})
+	facts.Disks, err = r.Client.Disks(ctx, r.node, proxmox.DiskFilter{Partitions: true, NoHealth: r.detail})
 	if err != nil && ctx.Err() == nil && r.asRoot() {
 		facts, err = r.Root.Disks(ctx, r.node)
 		return facts, true, err
@@ -162,8 +169,8 @@ func (r *nodeReader) list(ctx context.Context) (facts proxmox.NodeDisks, byRoot 
 // slowly is how many disks are asked at once.
 const slowly = 4
 
-// details asks each disk for all that it tells of itself.
-func (r *nodeReader) details(ctx context.Context) {
+// details asks each disk for all that it tells of itself. Where none may be asked, the list tells of their checks.
+func (r *nodeReader) details(ctx context.Context, byRoot bool) {
 	var g errgroup.Group
 	g.SetLimit(slowly)
 	var refused error
@@ -181,8 +188,14 @@ func (r *nodeReader) details(ctx context.Context) {
 		})
 	}
 	_ = g.Wait() // what went wrong is told
-	if refused != nil {
-		r.gap("temperatures and errors of disks", refused, sysAudit("/"))
+	if refused == nil {
+		return
+	}
+	r.gap("temperatures and errors of disks", refused, sysAudit("/"))
+	if errors.Is(refused, proxmox.ErrForbidden) && !byRoot {
+		if disks, err := r.Client.Disks(ctx, r.node, proxmox.DiskFilter{}); err == nil {
+			r.take(proxmox.NodeDisks{Disks: disks})
+		}
 	}
 }
 

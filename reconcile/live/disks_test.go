@@ -199,6 +199,14 @@ func TestDisksSlow(t *testing.T) {
 			t.Error(got)
 		}
 	})
+	s := diskBox(t, map[string]string{"/": "Sys.Audit Datastore.Audit"})
+	one := live.Disks{Patience: 50 * time.Millisecond, Client: proxmox.NewClient(hanging{s.As("disks@pve"), "/dev/sda"})}
+	got := told(one.Look(t.Context(), "pve1"))
+	for _, line := range []string{"nvme0n1 ok wear 3, 38 °C", "sda unknown", "! temperatures and errors of disks: the node did not answer in time"} {
+		if !strings.Contains(got, line) {
+			t.Errorf("%q is not told:\n%s", line, got)
+		}
+	}
 	broken := live.Disks{Client: proxmox.NewClient(transportFunc(func(context.Context) error { return errors.New("no route") }))}
 	if got := told(broken.Check(t.Context(), "pve1")); got != "! disks: no route → \n" {
 		t.Errorf("got %q", got)
@@ -210,4 +218,18 @@ type transportFunc func(context.Context) error
 
 func (f transportFunc) Do(ctx context.Context, _ proxmox.Request) (json.RawMessage, error) {
 	return nil, f(ctx)
+}
+
+// hanging answers all but one disk.
+type hanging struct {
+	proxmox.Transport
+	disk string
+}
+
+func (h hanging) Do(ctx context.Context, r proxmox.Request) (json.RawMessage, error) {
+	if r.Params.Get("disk") == h.disk {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return h.Transport.Do(ctx, r)
 }
