@@ -215,7 +215,7 @@ type Gap struct {
 	What string   `json:"what"` // "health of disks", "sensors"
 	Why  string   `json:"why"`
 	Ways []string `json:"ways"` // what a person can do
-	// Minor says that nothing need be done: it is so on every node where nobody acts as root.
+	// Minor says that nothing need be done: it is so on every node where nobody acts as root, or without lm-sensors.
 	Minor bool `json:"minor,omitempty"`
 }
 

@@ -270,7 +270,7 @@ func (r *nodeReader) gap(what string, err error, ways []string) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.out.Gaps = append(r.out.Gaps, health.Gap{What: what, Why: why, Ways: ways})
+	r.out.Gaps = append(r.out.Gaps, health.Gap{What: what, Why: why, Ways: ways, Minor: what == "sensors"})
 }
 
 // sysAudit is what a person can do about a privilege that is missing on a path.
