@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,8 +20,38 @@ func allowDiskFlag(cmd *cobra.Command, into *[]string) {
 	cmd.Flags().StringArrayVar(into, allowDisk, nil, "put new volumes and snapshots on a `disk` though it is failing, as in pve1:sda; may be repeated")
 }
 
+// diskAge is how old what an agent knows of disks may be: asking a disk wakes it.
+const diskAge = time.Hour
+
+// shareDisks has all that reads disks in this session share their readings, which are used again for a while, and
+// returns what reads them all.
+func (ses *session) shareDisks() func(context.Context) []*health.Node {
+	ses.shared = ses.disks()
+	ses.shared.MaxAge = diskAge
+	var last []*health.Node
+	var read time.Time
+	return func(ctx context.Context) []*health.Node {
+		if last != nil && time.Since(read) < diskAge {
+			return last
+		}
+		nodes, err := ses.client.Nodes(ctx)
+		if err != nil { // the pass has said so
+			return last
+		}
+		online := map[string]bool{}
+		for _, n := range nodes {
+			online[n.Name] = n.Online()
+		}
+		last, read = ses.lookAtDisks(ctx, online)(), time.Now()
+		return last
+	}
+}
+
 // disks reads disks of the session's cluster.
 func (ses *session) disks() *live.Disks {
+	if ses.shared != nil {
+		return ses.shared
+	}
 	d := &live.Disks{Client: ses.client, Limits: ses.config.Disks}
 	if ses.root != nil {
 		d.Root = ses.root // and not an interface that holds a nil
