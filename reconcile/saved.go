@@ -72,6 +72,7 @@ type savedPolicy struct {
 	Unlock         map[proxmox.VMID]string   `json:"unlock,omitempty"`
 	Recover        bool                      `json:"recover,omitempty"`
 	RootNodes      []string                  `json:"rootNodes,omitempty"`
+	FailingDisks   []string                  `json:"failingDisks,omitempty"`
 }
 
 // Why a saved plan is refused.

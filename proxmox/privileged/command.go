@@ -69,13 +69,21 @@ func Commands(r Request) []Command {
 		}
 		return out
 	case ReadHealth:
-		argv := []string{smartctlPath, "--json", "--all", r.Disk}
-		if r.Sensors {
-			argv = []string{sensorsPath, "-j"}
-		}
-		return []Command{{Argv: argv, Timeout: readTime}}
+		return []Command{healthCommand(r)}
 	}
 	return nil
+}
+
+// healthCommand is the reading itself, of the disks the list.
+func healthCommand(r ReadHealth) Command {
+	c := Command{Argv: []string{smartctlPath, "--json", "--all", r.Disk}, Timeout: readTime}
+	switch {
+	case r.Sensors:
+		c.Argv = []string{sensorsPath, "-j"}
+	case r.Disks:
+		c.Argv = []string{pveshPath, "--noproxy", "get", "/nodes/" + r.Node + "/disks/list", option("include-partitions", "1"), "--output-format=json"}
+	}
+	return c
 }
 
 // SnippetCommand prints the path of a snippet.
@@ -136,11 +144,11 @@ func setCommand(r SetConfig) Command {
 func option(name, value string) string { return "--" + name + "=" + value }
 
 // readable are the paths that [ReadCommand] reads: tasks, by which it is known how a create ended and whether the
-// holder of a lock is dead.
-var readable = regexp.MustCompile(`^/nodes/[a-zA-Z0-9-]+/tasks(?:/UPID:[^/\s]+/(?:status|log))?$`)
+// holder of a lock is dead; and disks, with what lies on them.
+var readable = regexp.MustCompile(`^/nodes/[a-zA-Z0-9-]+/(?:tasks(?:/UPID:[^/\s]+/(?:status|log))?|disks/(?:list|lvm|directory|zfs/[a-zA-Z][a-zA-Z0-9._-]*))$|^/storage$`)
 
 // ReadCommand is a read of the API on the node itself, whose output is the "data" of its answer as JSON. It reads
-// tasks and nothing else; everything else the API tells a token.
+// tasks and disks, and nothing else; everything else the API tells a token.
 //
 // It is never passed on to another node (pve-manager CLI/pvesh.pm, proxy_handler, would take SSH for that).
 func ReadCommand(r proxmox.Request) (Command, error) {

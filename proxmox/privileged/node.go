@@ -26,11 +26,13 @@ type PutSnippet struct {
 // MaxSnippet is the size in bytes that a snippet may have.
 const MaxSnippet = proxmox.MaxSnippet
 
-// ReadHealth reads the health of a disk, or all sensors. It changes nothing.
+// ReadHealth reads the health of a disk, all sensors, or which disks there are with what lies on them. It changes
+// nothing.
 type ReadHealth struct {
 	Node    string
-	Disk    string // "/dev/sda"; or
-	Sensors bool   // temperatures and fans
+	Disk    string // "/dev/sda": what smartctl prints; or
+	Sensors bool   // temperatures and fans: what sensors prints; or
+	Disks   bool   `json:",omitempty"` // all disks: a [proxmox.NodeDisks]
 }
 
 // Row is [RowHostMounts].
@@ -70,8 +72,11 @@ func (r PutSnippet) String() string { return fmt.Sprintf("put snippet %s on %s",
 // String is "read health of /dev/sda on pve1".
 func (r ReadHealth) String() string {
 	what := "health of " + r.Disk
-	if r.Sensors {
+	switch {
+	case r.Sensors:
 		what = "sensors"
+	case r.Disks:
+		what = "disks"
 	}
 	return fmt.Sprintf("read %s on %s", what, r.Node)
 }

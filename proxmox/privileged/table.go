@@ -79,7 +79,7 @@ var table = []Exception{
 		Name: RowDiskHealth, Title: "health of disks, temperatures and fans",
 		Why:      "SMART is told to who has Sys.Audit on / alone, and sensors to nobody",
 		Refusals: []Refusal{{"GET /nodes/{node}/disks/smart", "Permission check failed (/, Sys.Audit)", "pve-storage API2/Disks.pm, smart"}, {noCall, "", "pve-manager has none for sensors"}},
-		Runs:     []string{smartctlPath, sensorsPath},
+		Runs:     []string{smartctlPath, sensorsPath, pveshPath, findmnt, blkid},
 		Before:   "nothing: it only reads",
 		After:    "the answer is JSON",
 		Undo:     "nothing was changed",

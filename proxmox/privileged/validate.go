@@ -152,11 +152,17 @@ func (r PutSnippet) Validate() error {
 	return f.join()
 }
 
-// Validate says what is wrong with the request: it is about one disk, or about the sensors.
+// Validate says what is wrong with the request: it is about one disk, about the sensors, or about all disks.
 func (r ReadHealth) Validate() error {
 	var f faults
 	f.add(nodeName.MatchString(r.Node), "%.80q is not the name of a node", r.Node)
-	f.add(r.Sensors != (r.Disk != ""), "it is about a disk or about the sensors, not about both or neither")
+	about := 0
+	for _, given := range []bool{r.Disk != "", r.Sensors, r.Disks} {
+		if given {
+			about++
+		}
+	}
+	f.add(about == 1, "it is about a disk, about the sensors or about all disks, not about several of these or none")
 	f.add(r.Disk == "" || diskPath.MatchString(r.Disk), "%.80q is not the path of a disk, as in /dev/sda", r.Disk)
 	return f.join()
 }

@@ -10,7 +10,7 @@ import (
 var nodeRoutes = []route{
 	{method: "GET", path: "/nodes", perm: everybody, handler: listNodes},
 	{method: "GET", path: "/nodes/{node}", onNode: true, perm: everybody, handler: index("name", "lxc", "qemu", "storage",
-		"tasks", "vzdump", "status", "network", "version")},
+		"tasks", "vzdump", "status", "network", "version", "disks")},
 	{method: "GET", path: "/nodes/{node}/status", onNode: true, perm: need("/nodes/{node}", "Sys.Audit"), handler: nodeStatus},
 	{method: "GET", path: "/nodes/{node}/version", onNode: true, perm: everybody, handler: getVersion},
 	{method: "GET", path: "/nodes/{node}/time", onNode: true, perm: need("/nodes/{node}", "Sys.Audit"), handler: nodeTime},

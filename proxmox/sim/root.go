@@ -20,7 +20,7 @@ import (
 type Root struct {
 	sim  *Sim
 	node string
-	// Programs are executables besides Proxmox's, by absolute path: smartctl, sensors, systemctl. They get the words
+	// Programs are executables by absolute path, in place of those that the simulator knows. They get the words
 	// after the first.
 	Programs map[string]Program
 	// Guest runs a command in a container, for "pct exec"; nil: every container lacks every program.
@@ -59,6 +59,7 @@ func (r *Root) Run(ctx context.Context, argv []string, stdin []byte) (stdout, st
 	tools := map[string]func(context.Context, []string, []byte) (shellReply, error){
 		"/usr/sbin/pct": r.pct, "/usr/bin/pvesh": r.pvesh, "/usr/sbin/pvesm": r.pvesm,
 		"/usr/bin/systemctl": ofMounts(r.systemd), "/usr/bin/findmnt": ofMounts(r.findmnt), "/usr/sbin/blkid": ofMounts(r.blkid),
+		"/usr/sbin/smartctl": r.smartctl, "/usr/bin/sensors": r.sensors,
 		"/usr/bin/chattr": ofMounts(func([]string) shellReply { return shellReply{} }),
 	}
 	if len(argv) < 2 || tools[argv[0]] == nil {

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -151,6 +152,12 @@ func (r *Root) findmnt(words []string) shellReply {
 		}
 		list = append(list, map[string]string{"source": d.Device, "target": d.MountedAt, "fstype": d.Type, "maj:min": devNumber(i)})
 	}
+	r.sim.eachPart(r.node, func(d *Drive, p *DrivePart) {
+		where, source := optionOf(words, "--mountpoint"), optionOf(words, "--source")
+		if p.Mount != "" && (where == "" || where == p.Mount) && (source == "" || source == p.Device) {
+			list = append(list, map[string]string{"source": p.source(), "target": p.Mount, "fstype": p.mountType(), "maj:min": "259:1"})
+		}
+	})
 	if len(list) == 0 {
 		return shellReply{exit: 1}
 	}
@@ -187,6 +194,15 @@ func (r *Root) blkid(words []string) shellReply {
 			}
 		}
 	}
+	r.sim.eachPart(r.node, func(_ *Drive, p *DrivePart) {
+		if p.UUID == "" || device != "" && device != p.Device {
+			return
+		}
+		if b.Len() > 0 {
+			b.WriteByte('\n')
+		}
+		fmt.Fprintf(&b, "DEVNAME=%s\nUUID=%s\nTYPE=%s\n", p.Device, p.UUID, cmp.Or(p.Type, "ext4"))
+	})
 	if b.Len() == 0 {
 		return shellReply{exit: 2}
 	}

@@ -135,7 +135,7 @@ var routeTree = sync.OnceValue(func() *node {
 	for _, group := range [][]route{
 		clusterRoutes, nodeRoutes, accessRoutes, ticketRoutes, userRoutes, lxcRoutes, lxcCreateRoutes, lxcConfigRoutes,
 		volumeRoutes, powerRoutes, snapshotRoutes, cloneRoutes, migrateRoutes, storageRoutes, contentRoutes, poolRoutes,
-		vzdumpRoutes, jobRoutes, taskRoutes, downloadRoutes,
+		vzdumpRoutes, jobRoutes, taskRoutes, downloadRoutes, diskRoutes,
 	} {
 		for _, r := range group {
 			r.props = withPathParams(r.path, r.props)

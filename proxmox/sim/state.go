@@ -70,6 +70,10 @@ type Node struct {
 	Files       map[string]*File   `yaml:"files,omitempty"`       // what root wrote, by path
 	Made        []string           `yaml:"made,omitempty"`        // directories that root made
 	Disks       []*Disk            `yaml:"disks,omitempty"`       // what may be mounted for containers
+	Drives      []*Drive           `yaml:"drives,omitempty"`      // physical disks, with their health
+
+	// Sensors are what lm-sensors would tell, by chip and name.
+	Sensors map[string]map[string]SensorFeatures `yaml:"sensors,omitempty"`
 }
 
 // A Bridge is a network bridge of a node.

@@ -52,6 +52,7 @@ func (c *stateChecker) nodes(st *State) {
 		if n.CPUs < 1 || n.Memory < 1 {
 			c.add(where, "needs cpus and memory above 0")
 		}
+		c.drives(where, n)
 		for _, b := range sortedKeys(n.Bridges) {
 			if n.Bridges[b] == nil {
 				n.Bridges[b] = &Bridge{}

@@ -17,6 +17,7 @@ func (st *State) clone() *State {
 		for i, d := range n.Disks {
 			n.Disks[i] = new(*d)
 		}
+		n.Drives, n.Sensors = cloneDrives(n.Drives), cloneSensors(n.Sensors)
 	})
 	out.Storages = cloneMap(st.Storages, func(s *Storage) {
 		s.Content, s.Nodes = slices.Clone(s.Content), slices.Clone(s.Nodes)

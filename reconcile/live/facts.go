@@ -55,6 +55,7 @@ func (o *Observer) Fill(ctx context.Context, have *plan.Live, n plan.Needs) (mor
 			return false, err
 		}
 	}
+	o.checkDisks(ctx, n.Disks)
 	for id := range n.Snapshots {
 		if err := o.readSnapshots(ctx, have.Containers[id]); err != nil {
 			return false, err
@@ -72,7 +73,7 @@ func (o *Observer) Fill(ctx context.Context, have *plan.Live, n plan.Needs) (mor
 // facts puts what was read for plans that need it into an observation.
 func (o *Observer) facts(have *plan.Live) {
 	have.Guests, have.HA, have.Storages, have.Templates = o.guests, o.ha, o.storages, o.templates
-	have.Bridges, have.Permissions = o.bridges, o.permissions
+	have.Bridges, have.Permissions, have.Disks = o.bridges, o.permissions, o.disks
 	have.Appliances, have.Pools, have.Volumes = o.appliances, o.pools, o.volumes
 }
 

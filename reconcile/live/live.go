@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/proxmox/health"
 	"github.com/felhom/tend/reconcile/plan"
 	"github.com/felhom/tend/spec"
 	"github.com/felhom/tend/spec/setting"
@@ -33,6 +34,8 @@ type Observer struct {
 	Shown bool
 	// Root reads what only root on nodes can; nil: nobody acts as root.
 	Root RootReader
+	// Disks reads how disks are, where a plan puts something on them; nil: through Client alone, with the default limits.
+	Disks *Disks
 
 	nodes     map[string]bool
 	tagStyle  setting.TagStyle
@@ -42,6 +45,7 @@ type Observer struct {
 	templates map[string]map[string]bool
 	bridges   map[string]map[string]bool
 	volumes   map[plan.Shelf]map[string]bool // of the plan at hand
+	disks     map[string]*health.Node
 
 	permissions proxmox.Permissions
 	appliances  map[string][]proxmox.Appliance

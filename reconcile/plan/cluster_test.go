@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/proxmox/health"
 	"github.com/felhom/tend/reconcile/plan"
 	"github.com/felhom/tend/spec"
 	"github.com/felhom/tend/spec/load"
@@ -46,7 +47,7 @@ func besides(edit func(*plan.Live)) *plan.Live {
 		Pools:      map[string]bool{"customers": true, "lab": true}, PoolOf: map[proxmox.VMID]string{},
 		Jobs: map[string]proxmox.BackupJob{"x1": {ID: "x1", Values: proxmox.Values{"all": "1", "schedule": "daily"}}},
 
-		Permissions: everything(),
+		Permissions: everything(), Disks: map[string]*health.Node{"pve1": {}, "pve2": {}},
 	}
 	have.Permissions = proxmox.Permissions{"/": {}}
 	for _, p := range strings.Fields("VM.Audit Datastore.Audit Pool.Audit SDN.Use VM.Allocate VM.Config.Disk VM.Config.Options VM.Config.Memory VM.Config.Network VM.Config.CPU VM.PowerMgmt VM.Backup " +

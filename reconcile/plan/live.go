@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/proxmox/health"
 	"github.com/felhom/tend/spec/setting"
 )
 
@@ -25,6 +26,10 @@ type Live struct {
 	Templates map[string]map[string]bool            // volumes of templates, by node
 	Bridges   map[string]map[string]bool            // bridges that the token sees, by node
 	Volumes   map[Shelf]map[string]bool             // volumes that the token sees
+
+	// Disks are those of nodes, where something is to be put on them; a node without an entry was not read. What could
+	// not be read is unknown, and in nobody's way.
+	Disks map[string]*health.Node
 
 	// Permissions are what the token may do.
 	Permissions proxmox.Permissions

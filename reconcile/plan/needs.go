@@ -13,6 +13,7 @@ type Needs struct {
 	Storages  map[string]bool // by node: what its storages are
 	Templates map[string]bool // by node: which templates it has
 	Bridges   map[string]bool // by node: which bridges it has
+	Disks     map[string]bool // by node: how its disks are
 	// Permissions: what the token may do.
 	Permissions bool
 	// Appliances is by node: which templates it may download.
@@ -30,14 +31,14 @@ type Needs struct {
 func newNeeds() Needs {
 	return Needs{
 		Storages: map[string]bool{}, Templates: map[string]bool{}, Appliances: map[string]bool{}, Volumes: map[Shelf]bool{},
-		Snapshots: map[proxmox.VMID]bool{}, Remnants: map[proxmox.VMID]proxmox.VMID{},
+		Disks: map[string]bool{}, Snapshots: map[proxmox.VMID]bool{}, Remnants: map[proxmox.VMID]proxmox.VMID{},
 	}
 }
 
 // None reports whether nothing more must be known.
 func (n Needs) None() bool {
 	return !n.Guests && !n.Permissions && !n.Pools && len(n.Storages)+len(n.Templates)+len(n.Bridges)+len(n.Appliances)+
-		len(n.Volumes)+len(n.Snapshots)+len(n.Remnants) == 0
+		len(n.Volumes)+len(n.Disks)+len(n.Snapshots)+len(n.Remnants) == 0
 }
 
 // Needs returns what the plan assumes and the observation does not say. A plan that creates nothing and
@@ -45,6 +46,7 @@ func (n Needs) None() bool {
 func (p *Plan) Needs(have *Live) Needs {
 	n := newNeeds()
 	p.preflightNeeds(have, &n)
+	p.diskNeeds(have, &n)
 	n.Pools = p.needs.Pools
 	maps.Copy(n.Storages, p.needs.Storages)
 	maps.Copy(n.Templates, p.needs.Templates)

@@ -161,6 +161,9 @@ type Policy struct {
 	// RootNodes are the nodes on which somebody acts as root@pam for tend. What only root@pam may do is planned
 	// there and blocked elsewhere; none: the root lane is off.
 	RootNodes []string
+	// FailingDisks are disks on which new volumes are made though they are failing: "pve1:sda", as [health.Disk.Is]
+	// takes them.
+	FailingDisks []string
 }
 
 // shutdownTimeout is how long a container may take to stop before it is stopped by force; Proxmox's own

@@ -13,7 +13,7 @@ import (
 )
 
 // obstacle says why the call of a step would be refused, as far as that can be told beforehand: a privilege that
-// the token lacks, a bridge that is not there, a storage that is full. "" where nothing is known to be in the way;
+// the token lacks, a bridge that is not there, a disk that is failing, a storage that is full. "" where nothing is known to be in the way;
 // what was not read is in nobody's way, and root lacks no privilege.
 func (c *computation) obstacle(s Step, l Lane) (why string, ways []string) {
 	op := s.Op
@@ -23,6 +23,9 @@ func (c *computation) obstacle(s Step, l Lane) (why string, ways []string) {
 		}
 	}
 	if why, ways = c.noBridge(op, l.Ref.Node); why != "" {
+		return why, ways
+	}
+	if why, ways = c.onFailingDisk(op, l); why != "" {
 		return why, ways
 	}
 	return c.noRoom(l.Ref.Node, c.have.takes(op, l))

@@ -13,8 +13,9 @@ import (
 // Role returns the smallest privileges with which a spec can be applied: its containers made, seen, changed in the
 // settings that it writes, started and stopped, recreated and moved where it allows that, and destroyed once they
 // are taken out of it. Settings that it does not write and somebody has set by hand may take more to undo; the plan
-// names what is missing then. What only root@pam may do is left out, since no privilege helps.
-func Role(want *spec.State) []Grant {
+// names what is missing then. What only root@pam may do is left out, since no privilege helps. besides are privileges for
+// what no spec asks for.
+func Role(want *spec.State, besides ...proxmox.Privileges) []Grant {
 	c := &computation{want: want, have: &Live{}, plan: &Plan{}}
 	nodes := map[string]bool{}
 	for _, w := range want.Containers {
@@ -34,7 +35,7 @@ func Role(want *spec.State) []Grant {
 			list = append(list, c.have.Privileges(op, l)...)
 		}
 	}
-	return grants(append(list, c.besides(nodes)...))
+	return grants(slices.Concat(list, c.besides(nodes), besides))
 }
 
 // besides is what templates and backup jobs need, and to see them.

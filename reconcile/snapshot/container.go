@@ -24,7 +24,12 @@ func (r *run) container(ctx context.Context, s subject, c *Container) error {
 		return errors.Join(err, asError(stuck))
 	}
 	mem := r.schedule(s, have, c)
-	if c.Due && !r.DryRun && !r.stopping() {
+	if c.Due && !r.stopping() {
+		if c.Refused, err = r.onFailingDisk(ctx, s); err != nil {
+			return err
+		}
+	}
+	if c.Due && c.Refused == nil && !r.DryRun && !r.stopping() {
 		if have, err = r.take(ctx, s, have, c); err != nil {
 			r.note(s, mem, true)
 			c.tell(s, have, r.now)
@@ -36,7 +41,11 @@ func (r *run) container(ctx context.Context, s subject, c *Container) error {
 		r.Memory.set(s.ref.ID, s.policy.Name, mem)
 	}
 	c.tell(s, have, r.now)
-	return r.drop(ctx, s, have, mem.Failed, c)
+	err = r.drop(ctx, s, have, mem.Failed, c)
+	if c.Refused != nil && !r.DryRun {
+		err = errors.Join(c.Refused, err)
+	}
+	return err
 }
 
 func asError(s *Stuck) error {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/proxmox/health"
 	"github.com/felhom/tend/reconcile/journal"
 	"github.com/felhom/tend/reconcile/retention"
 	"github.com/felhom/tend/spec"
@@ -31,6 +32,10 @@ type Keeper struct {
 	Memory *Memory
 	// Guest runs the hooks of policies; nil: a policy with a hook takes no snapshot.
 	Guest Guest
+	// Disks reads how disks are: nothing is taken on one that is failing; nil: they are not looked at. AllowDisks are
+	// failing disks on which snapshots are taken all the same, as [health.Disk.Is] takes them.
+	Disks      DiskChecker
+	AllowDisks []string
 	// Log gets what was changed and what a person should look at; nil: nothing is logged.
 	Log *slog.Logger
 
@@ -71,7 +76,7 @@ type Options struct {
 //
 // A container without snapshots to drop whose next one is not due yet is not asked about, if Memory knows it.
 func (k *Keeper) Run(ctx context.Context, want *spec.State, o Options) (Report, error) {
-	r := &run{Keeper: k.withDefaults(), Options: o, want: want, now: time.Now(), keep: map[string]bool{}}
+	r := &run{Keeper: k.withDefaults(), Options: o, want: want, now: time.Now(), keep: map[string]bool{}, nodeDisks: map[string]*health.Node{}}
 	live, err := r.live(ctx)
 	if err != nil {
 		return Report{}, err
@@ -128,6 +133,9 @@ type run struct {
 	keep map[string]bool // what is remembered
 	node map[string]*semaphore.Weighted
 	disk map[string]*semaphore.Weighted
+
+	diskMu    sync.Mutex              // guards nodeDisks
+	nodeDisks map[string]*health.Node // of nodes where a snapshot was about to be taken
 }
 
 // A subject is a container that is worked on.

@@ -39,7 +39,7 @@ type box struct {
 	store func(op string) error
 }
 
-func newBox(t *testing.T, extra string) *box {
+func newBox(t *testing.T, extra string, edits ...func(*sim.State)) *box {
 	t.Helper()
 	text, err := os.ReadFile("../../testdata/pve/lab.yaml")
 	if err != nil {
@@ -53,6 +53,9 @@ func newBox(t *testing.T, extra string) *box {
 	st.Volumes["tank:subvol-101-disk-0"] = &sim.Volume{Size: 1 << 30, Node: "pve1"}
 	st.Containers = map[proxmox.VMID]*sim.Container{101: {Node: "pve1", Config: "arch: amd64\nhostname: web\nmemory: 512\nostype: debian\n" +
 		"rootfs: tank:subvol-101-disk-0,size=1G\nswap: 512\ntags: tend\nunprivileged: 1\n" + extra}}
+	for _, edit := range edits {
+		edit(st)
+	}
 	b := &box{}
 	o := sim.Options{Seed: 1, Fault: b.observe, StorageFault: func(op string) error {
 		b.mu.Lock()

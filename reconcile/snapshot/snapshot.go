@@ -47,7 +47,10 @@ type Container struct {
 	Overdue  bool      // it is older than the policy promises
 	Taken    string    // the snapshot that was taken; empty where none was
 	Dropped  []string  // the snapshots that were dropped, in order
-	Stuck    *Stuck    // why nothing is done to it until a person has looked; nil where it is not so
+	// Refused is why none is taken though one is due; nil where nothing is in the way. Where anything is done, it stands
+	// in Err, too.
+	Refused *FailingDisk
+	Stuck   *Stuck // why nothing is done to it until a person has looked; nil where it is not so
 	// Err is why not all was done that was due; nil where all is well. Of a stuck container it is a [*Stuck].
 	Err error
 }

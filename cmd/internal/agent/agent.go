@@ -25,6 +25,7 @@ import (
 	"github.com/felhom/tend/cmd/internal/history"
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/proxmox/calendar"
+	"github.com/felhom/tend/proxmox/health"
 	"github.com/felhom/tend/reconcile"
 	"github.com/felhom/tend/reconcile/permit"
 	"github.com/felhom/tend/reconcile/plan"
@@ -61,6 +62,9 @@ type Options struct {
 	Reconciler func(plan.Policy) *reconcile.Reconciler
 	// Snapshots carries out snapshot policies; nil: nobody does.
 	Snapshots *snapshot.Keeper
+	// Disks reads how the disks and sensors of the nodes are, once in a pass; nil: nobody does. Between readings it may
+	// tell the same again.
+	Disks func(context.Context) []*health.Node
 	// Requests are how many requests to Proxmox got which answer; nil: not known.
 	Requests func() []report.Requests
 	// User is who the agent is on the cluster: "tend@pve!agent". What others do is told as theirs.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/felhom/tend/cmd/internal/view"
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/proxmox/calendar"
+	"github.com/felhom/tend/proxmox/health"
 	"github.com/felhom/tend/proxmox/sim"
 	"github.com/felhom/tend/reconcile/permit"
 )
@@ -55,6 +57,30 @@ func TestFolder(t *testing.T) {
 	r.byHand("cores", "7")
 	if rep = r.again(); r.config()["cores"] != "2" {
 		t.Errorf("what is in force is not kept: cores %s", r.config()["cores"])
+	}
+}
+
+// A disk that begins to fail is told in the next report, first of all that needs somebody.
+func TestDisks(t *testing.T) {
+	t.Parallel()
+	r, _ := inFolder(t, web("cores: 1"))
+	var failing atomic.Bool
+	r.disks = func(context.Context) []*health.Node {
+		d := health.Disk{Device: "/dev/sda", Check: health.Passed}
+		if failing.Load() {
+			d.Check = health.Failed
+		}
+		return []*health.Node{{Name: "pve1", Disks: []health.Disk{health.Limits{}.Judge(d)}}}
+	}
+	r.start()
+	rep := r.await("told", func(x *report.Report) bool { return waiting(x) && len(x.Disks) == 1 })
+	if rep.Disks[0].Health != report.Healthy {
+		t.Errorf("got %+v", rep.Disks)
+	}
+	failing.Store(true)
+	rep = r.again()
+	if items := rep.Attention(rep.Time); len(items) == 0 || items[0].What != "Disk /dev/sda on pve1 is failing" {
+		t.Errorf("got %+v", items)
 	}
 }
 

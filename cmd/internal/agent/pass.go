@@ -50,6 +50,7 @@ func (a *Agent) pass(ctx context.Context, causes []schedule.Cause) schedule.Resu
 	if want != nil && ctx.Err() == nil {
 		p.converge(ctx, want)
 	}
+	a.lookAtDisks(ctx)
 	p.end()
 	return schedule.Result{Failed: p.again, Next: p.next}
 }

@@ -39,6 +39,8 @@ type picture struct {
 	last       map[proxmox.VMID]report.Change
 	copies     map[proxmox.VMID]*report.Copies
 	hands      map[proxmox.VMID][]report.Hand
+	disks      []report.Disk
+	sensors    []report.Sensor
 	revision   string // that containers were looked at for
 }
 
@@ -346,6 +348,17 @@ func (p *pass) noteLoop(l *report.Loop) {
 	}
 }
 
+// lookAtDisks puts the disks and sensors of the nodes into the picture.
+func (a *Agent) lookAtDisks(ctx context.Context) {
+	if a.o.Disks == nil || a.stopping() || ctx.Err() != nil {
+		return
+	}
+	disks, sensors := report.DisksOf(a.o.Disks(ctx))
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.pic.disks, a.pic.sensors = disks, sensors
+}
+
 // publish puts the picture up as a report.
 func (a *Agent) publish() *report.Report {
 	a.mu.Lock()
@@ -355,7 +368,7 @@ func (a *Agent) publish() *report.Report {
 	r := &report.Report{
 		Version: report.Version, Kind: "report", Time: now, Agent: c.agent, Source: a.sourceOf(), Loop: c.loop,
 		Containers: slices.Clone(c.containers), Others: c.others, Plan: c.plan, Runs: c.runs,
-		Suspended: a.o.Memory.Suspensions(now), Approvals: c.approvals, Due: c.due, Queue: report.Queue{Triggers: c.triggers},
+		Suspended: a.o.Memory.Suspensions(now), Approvals: c.approvals, Due: c.due, Disks: c.disks, Sensors: c.sensors, Queue: report.Queue{Triggers: c.triggers},
 	}
 	r.Loop.Doing, r.Loop.Interval = c.doing, report.Duration(a.settings.Load().Interval)
 	if next, ok := a.runner.Next(); ok {

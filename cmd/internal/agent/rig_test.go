@@ -25,6 +25,7 @@ import (
 	"github.com/felhom/tend/cmd/internal/config"
 	"github.com/felhom/tend/cmd/internal/history"
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/proxmox/health"
 	"github.com/felhom/tend/proxmox/sim"
 	"github.com/felhom/tend/reconcile"
 	"github.com/felhom/tend/reconcile/execute"
@@ -63,6 +64,7 @@ type rig struct {
 	dir   string
 	from  config.Source
 
+	disks    func(context.Context) []*health.Node
 	settings agent.Settings
 	agent    *agent.Agent
 	board    *report.Board
@@ -125,8 +127,8 @@ func (r *rig) start() {
 	o := agent.Options{
 		Source: keeper, Watch: from.Watch, Origin: from.Report, Client: client, User: user, Requests: tally.Requests,
 		Load:      func(f fs.FS) (*spec.State, error) { return load.Load(f, load.Options{}) },
-		Snapshots: &snapshot.Keeper{Client: client, Watcher: watcher, Journal: j, Memory: seen, RunID: "run"},
-		Memory:    memory, Board: r.board, History: r.history, Log: slog.New(slog.DiscardHandler), Stop: stop,
+		Snapshots: &snapshot.Keeper{Client: client, Watcher: watcher, Journal: j, Memory: seen, RunID: "run"}, Disks: r.disks,
+		Memory: memory, Board: r.board, History: r.history, Log: slog.New(slog.DiscardHandler), Stop: stop,
 		Agent: report.Agent{Version: "test", Started: time.Now(), Host: "pve1"},
 		Reconciler: func(p plan.Policy) *reconcile.Reconciler {
 			return &reconcile.Reconciler{Client: client, Policy: p, Executor: execute.Executor{Client: client, Watcher: watcher, Journal: j, RunID: "run", LockTimeout: time.Millisecond}}

@@ -15,6 +15,7 @@ import (
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/proxmox/privileged/lane"
 	"github.com/felhom/tend/proxmox/rest"
+	"github.com/felhom/tend/reconcile/live"
 )
 
 // A session is a connection to a cluster, or to the sandbox.
@@ -28,6 +29,7 @@ type session struct {
 	journal   string      // its journal, a file
 	root      *lane.Actor // who acts as root there; nil: nobody
 	lane      doctor.Lane // how that was found
+	shared    *live.Disks // readings of disks that are used again; nil: each is made anew
 	close     func()
 }
 

@@ -15,6 +15,7 @@ import (
 type doctorOptions struct {
 	task      bool
 	role      bool
+	disks     bool
 	container int
 	output    string
 }
@@ -26,8 +27,8 @@ func newDoctor(s *Streams) *cobra.Command {
 		Aliases: []string{"selftest"},
 		Short:   "Examine the connection, the privileges and the cluster",
 		Long: `Show which settings were found where, and examine the cluster: connection and version,
-quorum, privileges (which are missing and what they block), clocks, nodes, storages, and
-who does what only root@pam may. Nothing is changed.
+quorum, privileges (which are missing and what they block), clocks, nodes, storages, who
+does what only root@pam may, and how disks and sensors are. Nothing is changed.
 
 With --task it also proves that tasks are handled rightly: on a scratch container, which
 is destroyed afterwards, or on the one of --container, it takes a snapshot, rolls back and
@@ -50,7 +51,7 @@ make them with a user and a token. What only root@pam may do is not among them.`
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.role {
-				return showRole(s, o.output, pathOf(args))
+				return showRole(s, o.output, pathOf(args), o.disks)
 			}
 			return examine(cmd, s, o)
 		},
@@ -61,6 +62,7 @@ make them with a user and a token. What only root@pam may do is not among them.`
 	f := cmd.Flags()
 	f.BoolVar(&o.task, "task", false, "prove the handling of tasks with a snapshot, a rollback and a delete")
 	f.BoolVar(&o.role, "role", false, "print the smallest roles for a spec, and the pveum lines that make them")
+	f.BoolVar(&o.disks, "disks", false, "with --role: add what it takes to read the health of disks, Sys.Audit on /")
 	f.IntVar(&o.container, "container", 0, "VMID of the container for --task; 0 makes a scratch one")
 	return cmd
 }
@@ -69,6 +71,9 @@ func examine(cmd *cobra.Command, s *Streams, o doctorOptions) error {
 	write, err := s.output(o.output, "text", "json")
 	if err != nil {
 		return err
+	}
+	if o.disks {
+		return errors.New("--disks goes with --role: it adds to the role what it takes to read the health of disks")
 	}
 	if o.container != 0 && !o.task {
 		return errors.New("--container goes with --task: it names the container to take a snapshot of")
@@ -88,6 +93,8 @@ func examine(cmd *cobra.Command, s *Streams, o doctorOptions) error {
 		d := doctor.Doctor{Transport: ses.transport, Now: time.Now}
 		r.Findings = append(exposed(c), d.Examine(ctx)...)
 		r.Findings = append(r.Findings, ses.lane.Findings()...)
+		r.Nodes = ses.lookAtDisks(ctx, d.Online())()
+		r.Findings = append(r.Findings, doctor.Disks(r.Nodes, time.Now())...)
 		if o.task && doctor.Worst(r.Findings) < doctor.Failed {
 			t := doctor.TaskTest{Client: ses.client, Guest: proxmox.VMID(o.container)}
 			r.Findings = append(r.Findings, t.Run(ctx)...)

@@ -337,7 +337,8 @@ func (h *helperStand) strangers(applied int) {
 			h.t.Errorf("written: %+v", r)
 		}
 	}
-	if code, out, errs := h.as(agentUser, "doctor"); code != 0 || !strings.Contains(out, "acts as root on pve1") {
+	if code, out, errs := h.as(agentUser, "doctor"); code != 0 || !strings.Contains(out, "acts as root on pve1") ||
+		!strings.Contains(out, "sensors of pve1") || !strings.Contains(out, "below tank") { // read as root, through the socket
 		h.t.Errorf("doctor of the agent: exit code %d\n%s%s", code, out, errs)
 	}
 }

@@ -67,11 +67,12 @@ func policyFlags(cmd *cobra.Command, p *plan.Policy) {
 	f.BoolVar(&p.WindowOpen, "window", false, "a maintenance window is open now: restart containers with restart: window")
 	f.BoolVar(&p.RestartAll, "restart", false, "restart whatever needs it, also with restart: never")
 	f.Var((*volumeFlag)(&p.DestroyVolumes), "destroy-volume", "destroy an unused volume with its data, as in 101:local-zfs:subvol-101-disk-1; may be repeated")
+	allowDiskFlag(cmd, &p.FailingDisks)
 	f.Var((*unlockFlag)(&p.Unlock), "unlock", "recover a container that is stuck, as in 101; where its rollback was cut off, name the snapshot, as in 101:nightly; may be repeated")
 }
 
 func policyFlagNames() []string {
-	return []string{"prune", "prune-max", "prune-percent", "prune-grace", "adopt", "window", "restart", "destroy-volume", "unlock"}
+	return []string{"prune", "prune-max", "prune-percent", "prune-grace", "adopt", "window", "restart", "destroy-volume", "unlock", allowDisk}
 }
 
 func showPlan(cmd *cobra.Command, s *Streams, o planOptions, path string) error {
@@ -128,9 +129,12 @@ func showPlan(cmd *cobra.Command, s *Streams, o planOptions, path string) error 
 func (ses *session) reconciler(p plan.Policy) *reconcile.Reconciler {
 	p.Now = time.Now()
 	p.RootNodes = ses.root.Nodes()
+	p.FailingDisks = slices.Concat(p.FailingDisks, ses.config.AllowFailingDisks)
 	return &reconcile.Reconciler{
 		Client: ses.client, Target: ses.target, Policy: p, Log: ses.log,
-		Observer: func() *live.Observer { return &live.Observer{Client: ses.client, Shown: true, Root: ses.rootReader()} },
+		Observer: func() *live.Observer {
+			return &live.Observer{Client: ses.client, Shown: true, Root: ses.rootReader(), Disks: ses.disks()}
+		},
 	}
 }
 

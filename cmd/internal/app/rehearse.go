@@ -1,6 +1,8 @@
 package app
 
 import (
+	"slices"
+
 	"github.com/spf13/cobra"
 
 	"github.com/felhom/tend/cmd/internal/rehearse"
@@ -62,7 +64,8 @@ func showRehearsal(cmd *cobra.Command, s *Streams, o rehearseOptions, path strin
 		return err
 	}
 	defer ses.close()
-	report, err := rehearse.Run(cmd.Context(), ses.client, want, rehearse.Options{Policy: o.policy, Secrets: secretsOf(s), Shown: true})
+	o.policy.FailingDisks = slices.Concat(o.policy.FailingDisks, ses.config.AllowFailingDisks)
+	report, err := rehearse.Run(cmd.Context(), ses.client, want, rehearse.Options{Policy: o.policy, Secrets: secretsOf(s), Shown: true, Disks: ses.disks()})
 	if err != nil {
 		return err
 	}

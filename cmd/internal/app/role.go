@@ -2,6 +2,7 @@ package app
 
 import (
 	"github.com/felhom/tend/cmd/internal/view"
+	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/reconcile/plan"
 )
 
@@ -12,7 +13,7 @@ const (
 )
 
 // showRole shows the smallest privileges for a spec. It needs no cluster.
-func showRole(s *Streams, output, path string) error {
+func showRole(s *Streams, output, path string, disks bool) error {
 	write, err := s.output(output, "text", "json")
 	if err != nil {
 		return err
@@ -21,5 +22,9 @@ func showRole(s *Streams, output, path string) error {
 	if err != nil {
 		return err
 	}
-	return write(view.Role{Grants: plan.Role(want), User: roleUser, Token: roleToken})
+	var besides []proxmox.Privileges
+	if disks {
+		besides = []proxmox.Privileges{{Path: "/", AnyOf: []string{"Sys.Audit"}}}
+	}
+	return write(view.Role{Grants: plan.Role(want, besides...), User: roleUser, Token: roleToken})
 }

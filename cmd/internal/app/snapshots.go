@@ -24,6 +24,7 @@ type snapshotOptions struct {
 	output string
 	path   string // of the spec
 	run    snapshot.Options
+	allow  []string // failing disks
 }
 
 func newSnapshots(s *Streams) *cobra.Command {
@@ -92,6 +93,9 @@ func snapshotVerb(s *Streams, t verbText, run snapshot.Options) *cobra.Command {
 	sandboxFlag(cmd)
 	outputFlag(cmd, &o.output, "text", "json")
 	cmd.Flags().StringVar(&o.path, "spec", ".", "`folder` or file of the spec")
+	if run.Take != snapshot.TakeNone {
+		allowDiskFlag(cmd, &o.allow)
+	}
 	if !run.DryRun {
 		cmd.Flags().BoolVar(&o.run.Consent, "consent", false, "drop even where more than half of a container's snapshots go")
 	}
@@ -125,6 +129,7 @@ func keepSnapshots(cmd *cobra.Command, s *Streams, o snapshotOptions, all bool) 
 		return err
 	}
 	defer done()
+	k.AllowDisks = append(k.AllowDisks, o.allow...)
 	in := s.interrupts(cmd.Context(), s.Err)
 	defer in.end()
 	k.Stop = in.stop
@@ -162,7 +167,7 @@ func havePolicies(want *spec.State, only []proxmox.VMID) error {
 
 // keeper carries out policies on the session's cluster. Only where something is changed does it hold the journal.
 func (ses *session) keeper(changes bool) (*snapshot.Keeper, func(), error) {
-	k := &snapshot.Keeper{Client: ses.client, Log: ses.log, RunID: rand.Text()}
+	k := &snapshot.Keeper{Client: ses.client, Log: ses.log, RunID: rand.Text(), Disks: ses.disks(), AllowDisks: ses.config.AllowFailingDisks}
 	if ses.root != nil {
 		k.Guest = guestOf{ses.root}
 	}

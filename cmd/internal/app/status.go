@@ -2,10 +2,12 @@ package app
 
 import (
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/felhom/tend/cmd/internal/view"
+	"github.com/felhom/tend/proxmox/health"
 	"github.com/felhom/tend/reconcile/plan"
 )
 
@@ -16,9 +18,10 @@ func newStatus(s *Streams) *cobra.Command {
 		Short: "Show each container on two axes: synced and healthy",
 		Long: `Show for each container of the spec whether it is what the spec says (synced), and whether
 it is well (healthy): there, running where it shall be, and not locked. What waits for a
-restart is shown, too. Nothing is changed.` + exits(
+restart is shown, too, and below it how the disks and sensors of the nodes are, as far as
+anybody may read that. Nothing is changed.` + exits(
 			"0  all containers are synced and healthy", "1  error",
-			"2  some are out of sync", "3  some are degraded"),
+			"2  some are out of sync", "3  some are degraded, or a disk is failing"),
 		Example: `  tend status
   tend status --sandbox examples/homelab
   tend status -o json`,
@@ -45,10 +48,12 @@ func showStatus(cmd *cobra.Command, s *Streams, output, path string) error {
 		return err
 	}
 	defer ses.close()
-	p, have, err := ses.reconciler(plan.Policy{}).Plan(cmd.Context(), want)
+	ctx := cmd.Context()
+	p, have, err := ses.reconciler(plan.Policy{}).Plan(ctx, want)
 	if err != nil {
 		return err
 	}
+	disks := ses.lookAtDisks(ctx, have.Nodes)
 	shown := view.ClusterState{Cluster: p.Cluster, Spec: revisionOf(path), Status: view.Plan{Plan: p}.Status()}
 	for _, w := range want.Containers {
 		shown.Containers = append(shown.Containers, view.StateOf(w, p, have.Containers[w.ID]))
@@ -56,11 +61,11 @@ func showStatus(cmd *cobra.Command, s *Streams, output, path string) error {
 	for _, u := range p.Unclaimed {
 		shown.Containers = append(shown.Containers, view.UnclaimedState(u, have.Containers[u.Ref.ID]))
 	}
-	shown.Others = view.OthersOf(p)
+	shown.Others, shown.Nodes, shown.At = view.OthersOf(p), disks(), time.Now()
 	if err := write(shown); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(shown.Containers, func(c view.ContainerState) bool { return !c.Healthy }) {
+	if slices.ContainsFunc(shown.Containers, func(c view.ContainerState) bool { return !c.Healthy }) || slices.ContainsFunc(shown.Nodes, (*health.Node).Fails) {
 		return exit(exitBlocked)
 	}
 	if slices.ContainsFunc(shown.Containers, func(c view.ContainerState) bool { return c.Sync == view.OutOfSync }) || len(shown.Others) > 0 {

@@ -170,13 +170,14 @@ func (w *watcher) open() error {
 	}
 	tally := &agent.Tally{Transport: ses.transport}
 	ses.client, ses.log = proxmox.NewClient(tally), w.log
+	disks := ses.shareDisks()
 	keeper, done, err := ses.keeper(true)
 	if err != nil {
 		return err
 	}
 	w.closers = append(w.closers, func() error { done(); return nil })
 	o := agent.Options{
-		Watch: from.Watch, Origin: from.Report, Load: loadFiles, Client: ses.client, Snapshots: keeper, Requests: tally.Requests,
+		Watch: from.Watch, Origin: from.Report, Load: loadFiles, Client: ses.client, Snapshots: keeper, Requests: tally.Requests, Disks: disks,
 		User: tokenUser(c.Token), Board: &report.Board{}, Log: w.log, Stop: w.stop, Beat: beat,
 		Agent: report.Agent{Version: programVersion(), Started: time.Now(), Host: hostName()},
 	}

@@ -18,6 +18,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/proxmox/health"
 	"github.com/felhom/tend/spec/setting"
 )
 
@@ -40,6 +41,14 @@ const (
 	Helper      Name = "helperSocket"
 	LogLevel    Name = "logLevel"
 	LogFormat   Name = "logFormat"
+
+	DiskWearWarning        Name = "diskWearWarning"
+	DiskWearFailing        Name = "diskWearFailing"
+	DiskCelsius            Name = "diskCelsius"
+	DiskErrorsWarning      Name = "diskErrorsWarning"
+	DiskErrorsFailing      Name = "diskErrorsFailing"
+	DiskReallocatedWarning Name = "diskReallocatedWarning"
+	AllowFailingDisks      Name = "allowFailingDisks"
 )
 
 // A Setting is one row of what can be set.
@@ -64,6 +73,13 @@ func Settings() []Setting {
 		{Helper, "helper-socket", "TEND_HELPER_SOCKET", "`socket` of tend helper"},
 		{LogLevel, "log-level", "TEND_LOG_LEVEL", "least level that is logged: debug, info, warn, error"},
 		{LogFormat, "log-format", "TEND_LOG_FORMAT", "form of the log: text, json"},
+		{DiskWearWarning, "", "TEND_DISK_WEAR_WARNING", "percent of its endurance that a disk has used, from which is warned; 80"},
+		{DiskWearFailing, "", "TEND_DISK_WEAR_FAILING", "the same, from which it counts as failing; never"},
+		{DiskCelsius, "", "TEND_DISK_CELSIUS", "°C of a disk from which is warned; what it stands itself, or 60 and without moving parts 70"},
+		{DiskErrorsWarning, "", "TEND_DISK_ERRORS_WARNING", "sectors that a disk lost or cannot read, from which is warned; 1"},
+		{DiskErrorsFailing, "", "TEND_DISK_ERRORS_FAILING", "the same, from which it counts as failing; never"},
+		{DiskReallocatedWarning, "", "TEND_DISK_REALLOCATED_WARNING", "sectors that a disk has replaced, from which is warned; 10"},
+		{AllowFailingDisks, "", "TEND_ALLOW_FAILING_DISKS", "failing disks on which is allocated all the same: pve1:sda, serial numbers, separated by commas"},
 	}
 }
 
@@ -93,6 +109,9 @@ type Config struct {
 	LogFormat   string
 
 	Agent Agent // what tend watch needs beside all that
+
+	Disks             health.Limits // from when a disk is not well
+	AllowFailingDisks []string      // failing disks on which is allocated all the same
 
 	File    string    // the file that was read, or empty
 	Origins []Origins // in the order of [Settings]; a token is masked
@@ -194,6 +213,7 @@ func (c *Config) interpret(env func(string) string) error {
 		}
 		c.LogFormat = v.Text
 	}
+	faults = append(faults, c.interpretDisks())
 	c.StateDir = c.Get(StateDir).Text
 	if c.StateDir == "" {
 		c.StateDir = defaultStateDir(env)

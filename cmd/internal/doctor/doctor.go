@@ -75,6 +75,15 @@ func (d *Doctor) Examine(ctx context.Context) []Finding {
 	return d.found
 }
 
+// Online are the nodes that were found, and whether they are online.
+func (d *Doctor) Online() map[string]bool {
+	out := map[string]bool{}
+	for _, n := range d.nodes {
+		out[n.Name] = n.Online()
+	}
+	return out
+}
+
 func (d *Doctor) version(ctx context.Context) bool {
 	begin := d.Now()
 	v, err := d.client.Version(ctx)

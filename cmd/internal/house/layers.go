@@ -39,13 +39,14 @@ func layers() []Layer {
 	settings := append([]string{"spec/setting/..."}, wire...)
 	states := append([]string{"spec"}, settings...)
 	saved := []string{"proxmox/conffile", "proxmox/pct"}
-	pure := append([]string{"reconcile/plan/...", "reconcile/retention/...", "reconcile/permit"}, states...)
+	pure := append([]string{"reconcile/plan/...", "reconcile/retention/...", "reconcile/permit", "proxmox/health"}, states...)
 	return []Layer{
 		{"proxmox/property", nil, "codecs know the form of texts and stand on the standard library alone"},
 		{"proxmox/calendar", nil, "calendar events stand on the standard library alone"},
 		{"proxmox/prune", nil, "retention is arithmetic on times and stands on the standard library alone"},
 		{"proxmox/secret", nil, "a secret is masked alike whatever it opens, and stands on the standard library alone"},
 		{"proxmox", texts, "the types and the client are for anyone's use, with any transport and without a spec"},
+		{"proxmox/health", wire, "how well a disk is follows from what it says, whoever asked it, and knows no spec"},
 		{"proxmox/conffile", wire, "a saved file is read by anyone, and knows no transport and no spec"},
 		{"proxmox/pct", wire, "command lines are read by anyone, and know no transport and no spec"},
 		{"proxmox/rest/...", wire, "a transport carries requests; it knows no other transport and no spec"},
@@ -62,7 +63,7 @@ func layers() []Layer {
 		{"spec/schema/...", states, "the schema is generated from the table"},
 		{"spec/write/...", append(append([]string{"spec/load/..."}, saved...), states...), "writing is reading backwards: from what was found to files, with no live connection"},
 
-		{"reconcile/plan/...", states, "a plan follows from spec and live state alone"},
+		{"reconcile/plan/...", append([]string{"proxmox/health"}, states...), "a plan follows from spec and live state alone"},
 		{"reconcile/permit", append([]string{"reconcile/plan"}, states...), "what may be done follows from the plan and the rules alone"},
 		{"reconcile/retention/...", states, "what to keep follows from the policy and what is there alone"},
 		{"reconcile/live/...", pure, "observing reads through the client, whatever its transport"},
@@ -93,7 +94,7 @@ type Ban struct {
 // purePlaces are the packages whose result follows from their arguments alone.
 func purePlaces() []string {
 	return []string{
-		"proxmox/property", "proxmox/calendar", "proxmox/prune", "proxmox/secret", "proxmox/conffile", "proxmox/pct", "proxmox/privileged",
+		"proxmox/property", "proxmox/calendar", "proxmox/prune", "proxmox/secret", "proxmox/conffile", "proxmox/pct", "proxmox/privileged", "proxmox/health",
 		"spec/setting/...", "spec", "spec/schema/...",
 		"reconcile/plan/...", "reconcile/permit", "reconcile/retention/...",
 	}

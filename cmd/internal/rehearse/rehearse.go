@@ -4,6 +4,7 @@
 package rehearse
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/reconcile"
+	"github.com/felhom/tend/reconcile/live"
 	"github.com/felhom/tend/reconcile/plan"
 	"github.com/felhom/tend/spec"
 )
@@ -24,6 +26,8 @@ type Options struct {
 	Secrets func(context.Context, spec.SecretRef) (proxmox.Secret, error)
 	// Shown has plans looked over as far as reading can, as the verbs plan and apply do.
 	Shown bool
+	// Disks reads those of the cluster itself, which the copy does not have; nil: through its API, with the default limits.
+	Disks *live.Disks
 }
 
 // A Report is what a rehearsal showed.
@@ -81,9 +85,16 @@ func Run(ctx context.Context, client *proxmox.Client, want *spec.State, o Option
 	return c.Rehearse(ctx, want, o)
 }
 
+// sameDisks is how long disks stay as they were read: for all tries of a rehearsal.
+const sameDisks = time.Hour
+
 // Rehearse carries a spec out on the copy: as is most likely, and then with what is not known the other way, to tell
 // what would fail from what may.
 func (c *Copy) Rehearse(ctx context.Context, want *spec.State, o Options) (*Report, error) {
+	if o.Disks == nil {
+		o.Disks = &live.Disks{Client: c.client}
+	}
+	o.Disks.MaxAge = cmp.Or(o.Disks.MaxAge, sameDisks)
 	base, err := c.try(ctx, want, o, nil)
 	if err != nil {
 		return nil, err

@@ -66,7 +66,7 @@ func (c *Copy) try(ctx context.Context, want *spec.State, o Options, turned []co
 	client := proxmox.NewClient(s.As(user))
 	r := &reconcile.Reconciler{
 		Client: client, Policy: o.Policy,
-		Observer: func() *live.Observer { return &live.Observer{Client: client, Shown: o.Shown} },
+		Observer: func() *live.Observer { return &live.Observer{Client: client, Shown: o.Shown, Disks: o.Disks} },
 		Executor: execute.Executor{
 			// One after the other, so that the same happens each time. What is locked now stays so in the copy.
 			Parallel: 1, ParallelAll: 1, LockTimeout: time.Millisecond, Secrets: o.Secrets,

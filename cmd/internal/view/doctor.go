@@ -6,6 +6,7 @@ import (
 
 	"github.com/felhom/tend/cmd/internal/config"
 	"github.com/felhom/tend/cmd/internal/doctor"
+	"github.com/felhom/tend/proxmox/health"
 )
 
 // A Report is what doctor found: the settings, with their sources, and the findings.
@@ -13,6 +14,7 @@ type Report struct {
 	Target   string // the cluster that was examined; empty where there was none
 	Config   *config.Config
 	Findings []doctor.Finding
+	Nodes    []*health.Node // their disks and sensors; the findings tell of them, too
 }
 
 // Origins writes which settings were found where, and which source won. Secrets are not shown.
@@ -84,6 +86,7 @@ type reportJSON struct {
 	Target   string           `json:"target,omitempty"`
 	Settings []settingJSON    `json:"settings"`
 	Findings []doctor.Finding `json:"findings"`
+	Nodes    []*health.Node   `json:"nodes"`
 }
 
 type settingJSON struct {
@@ -95,11 +98,14 @@ type settingJSON struct {
 
 // JSON writes the report for programs.
 func (r Report) JSON(w io.Writer) error {
-	doc := reportJSON{JSONVersion, "doctor", r.Target, []settingJSON{}, r.Findings}
+	doc := reportJSON{JSONVersion, "doctor", r.Target, []settingJSON{}, r.Findings, r.Nodes}
 	for _, o := range r.Config.Origins {
 		for i, v := range o.Found {
 			doc.Settings = append(doc.Settings, settingJSON{string(o.Setting.Name), v.Text, v.Source, i == 0})
 		}
+	}
+	if doc.Nodes == nil {
+		doc.Nodes = []*health.Node{}
 	}
 	if doc.Findings == nil {
 		doc.Findings = []doctor.Finding{}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/felhom/tend/cmd/internal/view"
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/proxmox/health"
 	"github.com/felhom/tend/reconcile"
 	"github.com/felhom/tend/reconcile/execute"
 	"github.com/felhom/tend/reconcile/plan"
@@ -90,6 +91,37 @@ func TestResultStatus(t *testing.T) {
 	}
 }
 
+var diskTime = time.Date(2026, 11, 24, 14, 0, 0, 0, time.UTC)
+
+// exampleDisks are those of a node of which much is known, and of one of which nothing may be read.
+func exampleDisks() []*health.Node {
+	n := func(v int64) *int64 { return &v }
+	f := func(v float64) *float64 { return &v }
+	return []*health.Node{
+		{
+			Name: "pve1",
+			Disks: []health.Disk{
+				{Device: "/dev/nvme0n1", Model: "Samsung SSD 980 PRO 1TB with a long name", Kind: "nvme", Size: 1000204886016, Check: health.Passed, Wear: n(3), Celsius: n(38), Read: diskTime, Level: health.OK, Reasons: []string{}, From: "the API"},
+				{Device: "/dev/sda", Model: "WDC WD40", Serial: "WD-1", Kind: "hdd", Size: 4000787030016, Check: health.Failed, Said: "FAILED!", Pending: n(8), Read: diskTime.Add(time.Minute), Level: health.Failing, Reasons: []string{"its own health check failed (FAILED!)", "it could not read 8 sectors and waits to replace them"}, From: "smartctl"},
+				{Device: "/dev/sdb", Kind: "usb", Check: health.Unknown, Said: "SMART Disabled", Read: diskTime.Add(time.Minute), Level: health.NotKnown, Reasons: []string{}, From: "the API"},
+			},
+			Sensors: []health.Sensor{
+				{Chip: "coretemp", Name: "Package id 0", Kind: "temperature", Value: 83.5, Unit: "°C", High: f(80), Level: health.Warning, Reasons: []string{"83.5 °C is too hot, from 80 °C on"}},
+				{Chip: "nct", Name: "fan1", Kind: "fan", Value: 980, Unit: "rpm", Level: health.OK, Reasons: []string{}},
+			},
+			Storages: []health.Backing{{Storage: "local-zfs", What: "pool rpool", Disks: []string{"/dev/nvme0n1"}}, {Storage: "tank", What: "pool tank", Disks: []string{"/dev/sda"}}, {Storage: "local", What: "/var/lib/vz", Disks: []string{}, Unknown: "the API does not say"}},
+			Gaps:     []health.Gap{},
+		},
+		{
+			Name: "pve2", Disks: []health.Disk{}, Sensors: []health.Sensor{},
+			Gaps: []health.Gap{
+				{What: "disks", Why: "the token may not read them", Ways: []string{"give the token Sys.Audit on /nodes/pve2", "or let tend act as root on the node: lane: helper"}},
+				{What: "sensors", Why: "Proxmox has no call for them", Ways: []string{}, Minor: true},
+			},
+		},
+	}
+}
+
 func TestClusterState(t *testing.T) {
 	c := view.ClusterState{
 		Cluster: "home", Spec: view.Revision{Hash: "4f2c91e", Branch: "main"}, Status: view.Blocked,
@@ -102,10 +134,14 @@ func TestClusterState(t *testing.T) {
 			{ID: 120, Name: "media", Node: "pve1", Sync: view.OutOfSync, Power: "missing", Problems: []string{"does not exist"}},
 			{ID: 130, Name: "gone", Node: "pve1", Sync: view.Unclaimed, Healthy: true, Power: "running", Uptime: 59 * time.Second, Seconds: 59},
 		},
+		Nodes: exampleDisks(), At: diskTime.Add(90 * time.Second),
 	}
 	var b bytes.Buffer
-	if err := c.Text(&b, view.Style{}); err != nil {
-		t.Fatal(err)
+	for _, width := range []int{0, 60, 120} {
+		if err := c.Text(&b, view.Style{Width: width}); err != nil {
+			t.Fatal(err)
+		}
+		b.WriteString(strings.Repeat("=", max(width, 80)) + "\n")
 	}
 	golden(t, "status.txt", b.Bytes())
 	b.Reset()

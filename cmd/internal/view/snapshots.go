@@ -73,6 +73,9 @@ func (v Snapshots) container(out *printer, s Style, c snapshot.Container) {
 	if c.Err != nil {
 		l.hanging(out, "! "+Clean(c.Err.Error()), rowIndent)
 	}
+	if c.Refused != nil && v.DryRun {
+		l.hanging(out, "! "+Clean(c.Refused.Error()), rowIndent)
+	}
 	if c.Stuck != nil {
 		out.line("      as root on %s:", Clean(c.Ref.Node))
 		for _, line := range c.Stuck.Runbook() {
@@ -151,6 +154,7 @@ type snapshotsContainerJSON struct {
 	Taken     string                `json:"taken,omitempty"`
 	Dropped   []string              `json:"dropped"`
 	Refusals  []string              `json:"refusals"`
+	Refused   string                `json:"refused,omitempty"`
 	Error     string                `json:"error,omitempty"`
 	Runbook   []string              `json:"runbook,omitempty"`
 	Snapshots []snapshotVerdictJSON `json:"snapshots"`
@@ -181,6 +185,9 @@ func (v Snapshots) JSON(w io.Writer) error {
 		}
 		if c.Err != nil {
 			x.Error = c.Err.Error()
+		}
+		if c.Refused != nil {
+			x.Refused = c.Refused.Error()
 		}
 		if c.Stuck != nil {
 			x.Runbook = c.Stuck.Runbook()

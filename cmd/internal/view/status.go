@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/proxmox/health"
 )
 
 // A ContainerState is a container on its two axes: whether it is what the spec says, and whether it is well.
@@ -51,6 +52,9 @@ type ClusterState struct {
 	Containers []ContainerState `json:"containers"`
 	// Others are the templates and backup jobs that are not as they shall be: "backup job weekly".
 	Others []string `json:"others"`
+	// Nodes are the disks and sensors of the nodes that are online, as they were found At.
+	Nodes []*health.Node `json:"nodes"`
+	At    time.Time      `json:"at"`
 }
 
 // JSON writes the state for programs.
@@ -62,6 +66,10 @@ func (c ClusterState) JSON(w io.Writer) error {
 	if c.Others == nil {
 		c.Others = []string{}
 	}
+	if c.Nodes == nil {
+		c.Nodes = []*health.Node{}
+	}
+	c.At = c.At.UTC().Truncate(time.Second)
 	return writeJSON(w, c)
 }
 
@@ -79,6 +87,7 @@ func (c ClusterState) Text(w io.Writer, s Style) error {
 			out.line("  %s  %s", cut(Clean(o), s.width()-2-gap-len(OutOfSync)), s.paint(yellow, string(OutOfSync)))
 		}
 	}
+	diskTables(out, s, c.Nodes, c.At)
 	return out.err
 }
 

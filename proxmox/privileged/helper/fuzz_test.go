@@ -121,6 +121,7 @@ func FuzzServe(f *testing.F) {
 		privileged.Exec{Ref: ref, Argv: []string{"fsfreeze", "-f", "/"}, Timeout: time.Minute},
 		privileged.ReadHealth{Node: "pve1", Disk: "/dev/sda"},
 		privileged.ReadHealth{Node: "pve1", Sensors: true},
+		privileged.ReadHealth{Node: "pve1", Disks: true},
 		privileged.Mount{Node: "pve1", Owner: "tend", Mount: proxmox.HostMount{Name: "usb", Device: "UUID=ab-cd", Path: "/mnt/usb"}},
 		privileged.PutSnippet{Node: "pve1", Volume: "local:snippets/a.sh", Content: []byte("x"), SHA256: "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"},
 	}
@@ -169,7 +170,7 @@ func FuzzServe(f *testing.F) {
 // inList insists that a request is one that a lane may get: its commands are of its row, too.
 func inList(t *testing.T, r privileged.Request) {
 	switch r.(type) {
-	case privileged.Create, privileged.SetConfig, privileged.SetRaw, privileged.Unlock, privileged.Exec, privileged.Mount, privileged.PutSnippet, privileged.ReadHealth:
+	case privileged.Create, privileged.SetConfig, privileged.SetRaw, privileged.Unlock, privileged.Exec, privileged.Mount, privileged.PutSnippet, privileged.ReadHealth, privileged.ReadMounts, privileged.ReadSnippets:
 	default:
 		t.Fatalf("%T is handed on", r)
 	}

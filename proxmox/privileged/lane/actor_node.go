@@ -34,6 +34,23 @@ func (a *Actor) Snippets(ctx context.Context, node string, volumes []string) (ou
 	return out, a.read(ctx, privileged.ReadSnippets{Node: node, Volumes: volumes}, &out)
 }
 
+// Disks reads which disks a node has and what lies on them.
+func (a *Actor) Disks(ctx context.Context, node string) (out proxmox.NodeDisks, err error) {
+	return out, a.read(ctx, privileged.ReadHealth{Node: node, Disks: true}, &out)
+}
+
+// Smart is what smartctl prints of a disk of a node, as JSON.
+func (a *Actor) Smart(ctx context.Context, node, disk string) ([]byte, error) {
+	out, err := a.Do(ctx, privileged.ReadHealth{Node: node, Disk: disk})
+	return out.Output, err
+}
+
+// Sensors is what sensors prints on a node, as JSON.
+func (a *Actor) Sensors(ctx context.Context, node string) ([]byte, error) {
+	out, err := a.Do(ctx, privileged.ReadHealth{Node: node, Sensors: true})
+	return out.Output, err
+}
+
 // read decodes what a reading has found.
 func (a *Actor) read(ctx context.Context, r privileged.Request, into any) error {
 	result, err := a.Do(ctx, r)

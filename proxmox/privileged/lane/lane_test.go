@@ -33,7 +33,7 @@ type node struct {
 	sim  *sim.Sim
 }
 
-func start(t *testing.T, o sim.Options) node {
+func start(t *testing.T, o sim.Options, edits ...func(*sim.State)) node {
 	t.Helper()
 	raw, err := os.ReadFile("../../../testdata/pve/lab.yaml")
 	if err != nil {
@@ -44,6 +44,9 @@ func start(t *testing.T, o sim.Options) node {
 		t.Fatal(err)
 	}
 	st.Snippets = append(st.Snippets, "local:snippets/hook.sh")
+	for _, edit := range edits {
+		edit(st)
+	}
 	s, err := sim.New(st, o)
 	if err != nil {
 		t.Fatal(err)
@@ -363,9 +366,6 @@ func TestExec(t *testing.T) {
 
 func TestReadHealth(t *testing.T) {
 	n := start(t, sim.Options{})
-	if _, err := n.Do(t.Context(), privileged.ReadHealth{Node: "pve1", Disk: "/dev/sda"}); err == nil || !strings.Contains(err.Error(), "does not know the command") {
-		t.Errorf("an unknown command passes: %v", err)
-	}
 	n.root.Programs = map[string]sim.Program{"/usr/sbin/smartctl": func(_ context.Context, args []string, _ []byte) (stdout, stderr []byte, exit int) {
 		if !slices.Equal(args, []string{"--json", "--all", "/dev/sda"}) {
 			return nil, []byte("bad"), 1
@@ -378,5 +378,32 @@ func TestReadHealth(t *testing.T) {
 	}
 	if _, err := n.Do(t.Context(), privileged.ReadHealth{Node: "pve1", Disk: "/dev/sdb"}); err == nil {
 		t.Error("no JSON and no error")
+	}
+	if _, err := n.Do(t.Context(), privileged.ReadHealth{Node: "pve1", Sensors: true}); err == nil || !strings.Contains(err.Error(), "No sensors found!") {
+		t.Errorf("no sensors and no error that says so: %v", err)
+	}
+}
+
+// TestReadDisks reads which disks there are, with what the API does not tell, and what the tools print of them.
+func TestReadDisks(t *testing.T) {
+	n := start(t, sim.Options{}, func(st *sim.State) {
+		st.Nodes["pve1"].Drives = []*sim.Drive{{Device: "/dev/sda", Type: "hdd", Serial: "S1", Size: 1 << 40, Health: "FAILED!", Parts: []*sim.DrivePart{{Device: "/dev/sda1", UUID: "1-2", Mount: "/mnt/usb"}}}}
+		st.Nodes["pve1"].Sensors = map[string]map[string]sim.SensorFeatures{"cpu": {"Package": {"temp1_input": 47}}}
+	})
+	a := lane.NewActor(map[string]lane.Doer{"pve1": n.Lane})
+	disks, err := a.Disks(t.Context(), "pve1")
+	if err != nil || len(disks.Disks) != 2 || disks.Disks[0].Health != "FAILED!" || len(disks.Storages) == 0 ||
+		!slices.Contains(disks.Mounts, proxmox.NodeMount{Source: "/dev/sda1", Path: "/mnt/usb", Type: "ext4"}) ||
+		!slices.ContainsFunc(disks.FileSystems, func(f proxmox.FileSystem) bool { return f.Is("UUID=1-2") && f.Device == "/dev/sda1" }) {
+		t.Errorf("got %+v, %v", disks, err)
+	}
+	if raw, err := a.Smart(t.Context(), "pve1", "/dev/sda"); err != nil || !strings.Contains(string(raw), `"passed": false`) {
+		t.Errorf("%s, %v", raw, err)
+	}
+	if raw, err := a.Sensors(t.Context(), "pve1"); err != nil || !strings.Contains(string(raw), `"temp1_input": 47`) {
+		t.Errorf("%s, %v", raw, err)
+	}
+	if _, err := a.Smart(t.Context(), "pve1", "/etc/shadow"); err == nil {
+		t.Error("any path is a disk")
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/proxmox/privileged"
 )
 
@@ -53,9 +54,12 @@ func (l Lane) snippetPath(ctx context.Context, volume string) (string, error) {
 	return where, nil
 }
 
-// readHealth reads a disk or the sensors. The exit status of smartctl is a mask: its lowest two bits say that it could
+// readHealth reads a disk, the sensors or which disks there are. The exit status of smartctl is a mask: its lowest two bits say that it could
 // not read (smartctl(8), exit status); the others say what it found, as its output does.
 func (l Lane) readHealth(ctx context.Context, r privileged.ReadHealth) (privileged.Result, error) {
+	if r.Disks {
+		return l.readDisks(ctx)
+	}
 	c := privileged.Commands(r)[0]
 	out, err := l.run(ctx, c)
 	if err != nil {
@@ -65,4 +69,34 @@ func (l Lane) readHealth(ctx context.Context, r privileged.ReadHealth) (privileg
 		return privileged.Result{}, fmt.Errorf("%s ended with exit status %d and printed no reading: %.200q", c.Argv[0], out.exit, out.stderr)
 	}
 	return privileged.Result{Exit: out.exit, Output: out.stdout}, nil
+}
+
+// readDisks reads which disks there are and what lies on them, with what the API does not tell: file systems, and what is
+// mounted where.
+func (l Lane) readDisks(ctx context.Context) (privileged.Result, error) {
+	node := l.Backend.Node()
+	disks, err := l.client().Disks(ctx, node, proxmox.DiskFilter{Partitions: true})
+	if err != nil {
+		return privileged.Result{}, err
+	}
+	list, err := l.run(ctx, privileged.MountedCommand("", ""))
+	if err != nil {
+		return privileged.Result{}, err
+	}
+	all, err := privileged.ParseMounted(list.stdout)
+	if err != nil {
+		return privileged.Result{}, err
+	}
+	mounts := []proxmox.NodeMount{}
+	for _, m := range all {
+		if strings.HasPrefix(m.Source, "/dev/") || m.Type == "zfs" || m.Target == "/" {
+			mounts = append(mounts, proxmox.NodeMount{Source: m.Source, Path: m.Target, Type: m.Type})
+		}
+	}
+	out := l.client().DiskLayout(ctx, node, disks, mounts)
+	if out.FileSystems, err = l.fileSystems(ctx, ""); err != nil {
+		return privileged.Result{}, err
+	}
+	text, err := json.Marshal(out)
+	return privileged.Result{Output: text}, err
 }

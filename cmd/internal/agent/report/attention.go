@@ -202,10 +202,21 @@ func (r *Report) planItems() []Item {
 func (r *Report) nodeItems(now time.Time) []Item {
 	var out []Item
 	for _, d := range r.Disks {
-		if d.Health == Degraded {
+		subject := d.Node + " " + cmp.Or(d.Serial, d.Device)
+		switch {
+		case d.Health == Degraded:
+			why := d.Problem
+			if len(d.Storages) > 0 {
+				why += "; nothing new is put on " + strings.Join(d.Storages, ", ")
+			}
 			out = append(out, Item{
-				Kind: KindDisk, Level: Danger, What: fmt.Sprintf("Disk %s on %s is failing", d.Device, d.Node), Why: d.Problem,
-				Do: "replace it: " + strings.TrimSpace(d.Model+" "+d.Serial), At: AtNode, Subject: d.Node + " " + cmp.Or(d.Serial, d.Device),
+				Kind: KindDisk, Level: Danger, What: fmt.Sprintf("Disk %s on %s is failing", d.Device, d.Node), Why: why,
+				Do: "replace it: " + strings.TrimSpace(d.Model+" "+d.Serial), At: AtNode, Subject: subject,
+			})
+		case d.Problem != "":
+			out = append(out, Item{
+				Kind: KindDisk, Level: Warn, What: fmt.Sprintf("Disk %s on %s is not quite well", d.Device, d.Node), Why: d.Problem,
+				At: AtNode, Subject: subject + " (warning)",
 			})
 		}
 	}

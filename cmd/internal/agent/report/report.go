@@ -193,9 +193,12 @@ type Disk struct {
 	Model       string `json:"model"`
 	Serial      string `json:"serial,omitempty"`
 	Health      Health `json:"health"`
-	Problem     string `json:"problem,omitempty"` // "12 pending sectors"
+	Problem     string `json:"problem,omitempty"` // "12 pending sectors"; of a healthy one, what is warned of
 	Celsius     int    `json:"celsius,omitempty"` // 0: not known
 	WearPercent int    `json:"wearPercent,omitempty"`
+
+	Storages []string  `json:"storages,omitempty"` // that are known to lie on it
+	Read     time.Time `json:"read,omitzero"`      // when it was asked
 }
 
 // A Sensor is something measured on a node.

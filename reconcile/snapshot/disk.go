@@ -1,0 +1,77 @@
+package snapshot
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/proxmox/health"
+	"github.com/felhom/tend/spec/setting"
+)
+
+// A DiskChecker reads how the disks of a node are. What it cannot read is unknown, and in nobody's way.
+type DiskChecker interface {
+	Check(ctx context.Context, node string) *health.Node
+}
+
+// A FailingDisk is why no snapshot is taken of a container though one is due: a disk below one of its volumes is failing.
+// Snapshots are dropped all the same.
+type FailingDisk struct {
+	ID    proxmox.VMID
+	Node  string
+	Why   string // a sentence that names storage and disk
+	Disks []health.Disk
+}
+
+// Error is a sentence with the way out.
+func (f *FailingDisk) Error() string {
+	var flags []string
+	for _, d := range f.Disks {
+		flags = append(flags, "--allow-failing-disk "+f.Node+":"+d.Name())
+	}
+	return fmt.Sprintf("no snapshot of container %d is taken: %s (to take them all the same: %s)", f.ID, f.Why, strings.Join(flags, " "))
+}
+
+// disksOf reads the disks of a node, once in a run, and only when a snapshot is about to be taken there.
+func (r *run) disksOf(ctx context.Context, node string) *health.Node {
+	r.diskMu.Lock()
+	defer r.diskMu.Unlock()
+	if _, read := r.nodeDisks[node]; !read && r.Disks != nil {
+		r.nodeDisks[node] = r.Disks.Check(ctx, node)
+	}
+	return r.nodeDisks[node]
+}
+
+// onFailingDisk looks whether a volume of a container lies on a failing disk. The configuration is read only where the
+// node has one.
+func (r *run) onFailingDisk(ctx context.Context, s subject) (*FailingDisk, error) {
+	node := r.disksOf(ctx, s.ref.Node)
+	if !node.Fails() {
+		return nil, nil
+	}
+	cfg, err := r.Client.Config(ctx, s.ref)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration of container %d: %w", s.ref.ID, err)
+	}
+	for _, storage := range storagesOf(cfg.Current) {
+		if o := node.On(storage, r.AllowDisks); o.Why != "" && !o.Allowed {
+			return &FailingDisk{ID: s.ref.ID, Node: s.ref.Node, Why: o.Why, Disks: o.Disks}, nil
+		}
+	}
+	return nil, nil
+}
+
+// storagesOf are the storages of the volumes that a snapshot would be made of.
+func storagesOf(v proxmox.Values) (out []string) {
+	for _, key := range v.Keys() {
+		_, isMount := setting.Mounts.Index(key)
+		volume, _, _ := strings.Cut(strings.TrimPrefix(v[key], "volume="), ",")
+		storage, _, ok := strings.Cut(volume, ":")
+		if (isMount || key == setting.RootFS.PVE) && ok && !strings.HasPrefix(volume, "/") && !slices.Contains(out, storage) {
+			out = append(out, storage)
+		}
+	}
+	return out
+}
