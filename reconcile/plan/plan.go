@@ -156,6 +156,9 @@ type Policy struct {
 	// Unlock names containers that are stuck and shall be recovered; the value is the snapshot that one whose rollback
 	// was cut off is rolled back to, or empty.
 	Unlock map[proxmox.VMID]string
+	// RollBackTo is the snapshot that a container was being rolled back to, where that is known: plans name it where the
+	// rollback was cut off. It is no consent.
+	RollBackTo map[proxmox.VMID]string
 	// Recover recovers those as well that are not named, but for what only a person can answer for.
 	Recover bool
 	// RootNodes are the nodes on which somebody acts as root@pam for tend. What only root@pam may do is planned

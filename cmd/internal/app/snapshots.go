@@ -31,7 +31,7 @@ func newSnapshots(s *Streams) *cobra.Command {
 		Use:   "snapshots",
 		Short: "Carry out snapshot policies by hand",
 		Long: `The snapshot policies of the spec: what there is, what would be taken and dropped and why,
-and the same done now. What tend did not take itself is never touched and never counted.` + exits("0  shown", "1  error"),
+and the same done now; and the way back to one. What tend did not take itself is never touched and never counted.` + exits("0  shown", "1  error"),
 		Example: `  tend snapshots list
   tend snapshots plan specs
   tend snapshots run 120`,
@@ -60,6 +60,7 @@ complete. With --due only what the schedule says is taken, as the agent does.`,
 			long: `Drop the snapshots that the policies of the spec give up, and take none. Where more than
 half of a container's snapshots would go, --consent is needed.`,
 		}, snapshot.Options{Take: snapshot.TakeNone}),
+		newRollback(s),
 		newHold(s),
 	)
 	return cmd
