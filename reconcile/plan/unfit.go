@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/spec"
 	"github.com/felhom/tend/spec/setting"
 )
 
@@ -43,15 +44,15 @@ var withoutSnapshots = []string{"dir", "nfs", "cifs", "cephfs", "glusterfs", "lv
 // ZFSPoolPlugin.pm, volume_rollback_is_possible).
 var newestOnly = []string{"zfspool"}
 
-// unfit are the mounts that keep a container with these settings from having snapshots, the root file system first.
-// Storages that were not read are in nobody's way.
-func (p *Live) unfit(node string, settings setting.Record) (out []Unfit) {
+// UnfitMounts are the mounts that keep a container with these settings from having snapshots, the root file system first.
+// The storages are those of its node, by name; what was not read is in nobody's way.
+func UnfitMounts(storages map[string]proxmox.Storage, settings setting.Record) (out []Unfit) {
 	add := func(id string, r setting.Record) {
 		storage := storageOf(setting.Volume.Or(r, ""))
 		if storage == "" {
 			storage = setting.Storage.Or(r, "")
 		}
-		s, known := p.Storages[node][storage]
+		s, known := storages[storage]
 		if known && slices.Contains(withoutSnapshots, s.Type) {
 			out = append(out, Unfit{id, storage, s.Type})
 		}
@@ -72,10 +73,8 @@ func (p *Live) unfit(node string, settings setting.Record) (out []Unfit) {
 	return out
 }
 
-// noSnapshot says why no snapshot is taken of a container with these settings, and what helps; "" where nothing is
-// known to be in the way.
-func (p *Live) noSnapshot(node string, settings setting.Record) (why string, ways []string) {
-	list := p.unfit(node, settings)
+// NoSnapshot says of unfit mounts why no snapshot is taken, and what helps; "" where there are none.
+func NoSnapshot(list []Unfit) (why string, ways []string) {
 	if len(list) == 0 {
 		return "", nil
 	}
@@ -84,6 +83,76 @@ func (p *Live) noSnapshot(node string, settings setting.Record) (why string, way
 		texts, ways = append(texts, u.String()), append(ways, u.way())
 	}
 	return "Proxmox takes no snapshot of a container with " + join(texts), ways
+}
+
+// noSnapshot is [NoSnapshot] for a container with these settings.
+func (p *Live) noSnapshot(node string, settings setting.Record) (why string, ways []string) {
+	return NoSnapshot(UnfitMounts(p.Storages[node], settings))
+}
+
+// A PolicyFault is a snapshot policy that cannot be carried out for a container, which itself is as the spec says.
+type PolicyFault struct {
+	ID     proxmox.VMID
+	Name   string // of the container
+	Policy string
+	Mounts []Unfit
+	Reason string
+	Ways   []string
+}
+
+// policyFaults finds the policies that Proxmox would not carry out, as far as reading can for those who are shown the
+// plan, and what else a person should know of snapshots that are to come.
+func (c *computation) policyFaults() {
+	for _, w := range c.want.Containers {
+		p := c.want.PolicyOf(w)
+		if p == nil {
+			continue
+		}
+		if c.have.Shown && c.have.Storages[w.Node] == nil && c.have.Nodes[w.Node] {
+			c.plan.needs.Storages[w.Node] = true
+		}
+		settings := c.inPlace(w)
+		list := UnfitMounts(c.have.Storages[w.Node], settings)
+		if why, ways := NoSnapshot(list); why != "" {
+			c.plan.Policies = append(c.plan.Policies, PolicyFault{ID: w.ID, Name: w.Name, Policy: p.Name, Mounts: list, Reason: why, Ways: ways})
+		} else if setting.FUSE.Or(setting.Features.Or(settings, nil), false) && w.Power != spec.Stopped {
+			c.warn("%s: its snapshots may hang: the container is frozen for them, and it may use FUSE", w.Label())
+		}
+	}
+}
+
+// inPlace are the settings that a container shall have. Of mounts whose storage the spec does not say, it is the one that
+// they lie on.
+func (c *computation) inPlace(w *spec.Container) setting.Record {
+	want := c.want.Settings(w)
+	have := c.have.Containers[w.ID]
+	if have == nil {
+		return want
+	}
+	mounts := setting.Members{}
+	for id, r := range mountsOf(want) {
+		mounts[id] = placed(r, mountsOf(have.Current.Record)[id])
+	}
+	want = maps.Clone(want)
+	want[setting.Mounts.Path] = mounts
+	setting.RootFS.Set(want, placed(setting.RootFS.Or(want, nil), setting.RootFS.Or(have.Current.Record, nil)))
+	return want
+}
+
+func placed(want, have setting.Record) setting.Record {
+	_, host := setting.HostPath.Get(want)
+	_, named := setting.HostMount.Get(want)
+	_, said := setting.Storage.Get(want)
+	v, lies := setting.Volume.Get(have)
+	if host || named || said || !lies {
+		return want
+	}
+	want = maps.Clone(want)
+	if want == nil {
+		want = setting.Record{}
+	}
+	setting.Volume.Set(want, v)
+	return want
 }
 
 // newestVolumes are the volumes of a configuration that can be rolled back to their newest snapshot alone.

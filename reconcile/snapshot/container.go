@@ -24,6 +24,11 @@ func (r *run) container(ctx context.Context, s subject, c *Container) error {
 		return errors.Join(err, asError(stuck))
 	}
 	mem := r.schedule(s, have, c)
+	if r.DryRun {
+		if c.Unfit, err = r.unfit(ctx, s); err != nil {
+			return err
+		}
+	}
 	if c.Due && !r.DryRun && !r.stopping() {
 		if have, err = r.take(ctx, s, have, c); err != nil {
 			r.note(s, mem, true)
@@ -94,6 +99,11 @@ func (r *run) take(ctx context.Context, s subject, have []proxmox.Snapshot, c *C
 	if r.Take == TakeNow {
 		kind = retention.ByHand
 	}
+	if r.doubtful(s) {
+		if err := r.refused(ctx, s, c); err != nil {
+			return have, err
+		}
+	}
 	name := retention.Name{Prefix: s.policy.Prefix, Policy: s.policy.Name, At: r.now.UTC().Truncate(time.Second)}.String()
 	err := r.before(ctx, s)
 	if err == nil {
@@ -114,7 +124,9 @@ func (r *run) take(ctx context.Context, s subject, have []proxmox.Snapshot, c *C
 		err = fmt.Errorf("snapshot %s of container %d is not there though its task ended well", name, s.ref.ID)
 	}
 	if err != nil {
-		c.Stuck, _ = r.look(ctx, s, now)
+		if c.Stuck, _ = r.look(ctx, s, now); c.Stuck == nil && c.Taken == "" {
+			err = errors.Join(err, r.refused(ctx, s, c))
+		}
 	}
 	return now, err
 }

@@ -71,7 +71,7 @@ type Options struct {
 //
 // A container without snapshots to drop whose next one is not due yet is not asked about, if Memory knows it.
 func (k *Keeper) Run(ctx context.Context, want *spec.State, o Options) (Report, error) {
-	r := &run{Keeper: k.withDefaults(), Options: o, want: want, now: time.Now(), keep: map[string]bool{}}
+	r := &run{Keeper: k.withDefaults(), Options: o, want: want, now: time.Now(), keep: map[string]bool{}, storages: map[string]map[string]proxmox.Storage{}}
 	live, err := r.live(ctx)
 	if err != nil {
 		return Report{}, err
@@ -128,6 +128,9 @@ type run struct {
 	keep map[string]bool // what is remembered
 	node map[string]*semaphore.Weighted
 	disk map[string]*semaphore.Weighted
+
+	reading  sync.Mutex                            // guards what is below
+	storages map[string]map[string]proxmox.Storage // by node and name
 }
 
 // A subject is a container that is worked on.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/reconcile/plan"
 	"github.com/felhom/tend/reconcile/retention"
 )
 
@@ -47,7 +48,10 @@ type Container struct {
 	Overdue  bool      // it is older than the policy promises
 	Taken    string    // the snapshot that was taken; empty where none was
 	Dropped  []string  // the snapshots that were dropped, in order
-	Stuck    *Stuck    // why nothing is done to it until a person has looked; nil where it is not so
+	// Unfit are the mounts for which Proxmox takes no snapshot, as far as they were looked at: in a dry run, and where none
+	// could be taken.
+	Unfit []plan.Unfit
+	Stuck *Stuck // why nothing is done to it until a person has looked; nil where it is not so
 	// Err is why not all was done that was due; nil where all is well. Of a stuck container it is a [*Stuck].
 	Err error
 }

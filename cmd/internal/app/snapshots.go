@@ -40,12 +40,12 @@ and the same done now; and the way back to one. What tend did not take itself is
 	}
 	cmd.AddCommand(
 		snapshotVerb(s, verbText{
-			use: "list", short: "List the snapshots, and what becomes of each", codes: [2]string{"all containers have what their policy promises", "a container is overdue or stuck"},
+			use: "list", short: "List the snapshots, and what becomes of each", codes: [2]string{"all containers have what their policy promises", "a container is overdue or stuck, or its policy cannot be carried out"},
 			long: `List the snapshots of the containers that have a policy: each with its time, whether it is
 kept and by which rule, and when the next one is due. Nothing is changed.`,
 		}, snapshot.Options{DryRun: true}),
 		snapshotVerb(s, verbText{
-			use: "plan", short: "Show what a run would take and drop now", codes: [2]string{"nothing is due", "something is due, overdue or stuck"},
+			use: "plan", short: "Show what a run would take and drop now", codes: [2]string{"nothing is due", "something is due, overdue or stuck, or a policy cannot be carried out"},
 			long: `Show what tend snapshots run would do now: which snapshot is due, which ones would be
 dropped, and why. Nothing is changed.`,
 		}, snapshot.Options{DryRun: true}),

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/reconcile/plan"
 	"github.com/felhom/tend/reconcile/retention"
 	"github.com/felhom/tend/reconcile/snapshot"
 )
@@ -28,7 +29,7 @@ func (v Snapshots) Status() Status {
 		switch {
 		case c.Err != nil && c.Stuck == nil:
 			return Failed
-		case c.Stuck != nil, c.Overdue, v.DryRun && !v.All && (c.Due || len(c.Decision.Drops()) > 0):
+		case c.Stuck != nil, c.Overdue, len(c.Unfit) > 0, v.DryRun && !v.All && (c.Due || len(c.Decision.Drops()) > 0):
 			status = Pending
 		}
 	}
@@ -69,6 +70,12 @@ func (v Snapshots) container(out *printer, s Style, c snapshot.Container) {
 	}
 	for _, r := range c.Decision.Refusals {
 		l.hanging(out, "! nothing is dropped: "+Clean(c.Decision.Refused(r)), rowIndent)
+	}
+	if why, ways := plan.NoSnapshot(c.Unfit); why != "" && c.Err == nil {
+		l.hanging(out, "! blocked: "+Clean(why), rowIndent)
+		for _, w := range ways {
+			l.hanging(out, "  "+way(w), rowIndent)
+		}
 	}
 	if c.Err != nil {
 		l.hanging(out, "! "+Clean(c.Err.Error()), rowIndent)
@@ -153,6 +160,8 @@ type snapshotsContainerJSON struct {
 	Refusals  []string              `json:"refusals"`
 	Error     string                `json:"error,omitempty"`
 	Runbook   []string              `json:"runbook,omitempty"`
+	Blocked   string                `json:"blocked,omitempty"`
+	Ways      []string              `json:"ways,omitempty"`
 	Snapshots []snapshotVerdictJSON `json:"snapshots"`
 }
 
@@ -179,6 +188,7 @@ func (v Snapshots) JSON(w io.Writer) error {
 		for _, r := range c.Decision.Refusals {
 			x.Refusals = append(x.Refusals, c.Decision.Refused(r))
 		}
+		x.Blocked, x.Ways = plan.NoSnapshot(c.Unfit)
 		if c.Err != nil {
 			x.Error = c.Err.Error()
 		}
