@@ -25,6 +25,7 @@ func (r *run) container(ctx context.Context, s subject, c *Container) error {
 	}
 	mem := r.schedule(s, have, c)
 	if r.DryRun {
+		c.Drops, _ = s.policy.Ahead(have, r.now, c.Next)
 		if c.Unfit, err = r.unfit(ctx, s); err != nil {
 			return err
 		}
@@ -90,7 +91,10 @@ func (r *run) note(s subject, mem memory, failed bool) {
 // tell says of a container how its snapshots are.
 func (c *Container) tell(s subject, have []proxmox.Snapshot, now time.Time) {
 	c.Newest = s.policy.Last(have)
-	c.Overdue = !c.Newest.IsZero() && s.policy.Overdue(c.Newest, now)
+	if c.Newest.IsZero() {
+		return
+	}
+	c.Overdue, c.Limit = s.policy.Overdue(c.Newest, now), s.policy.Limit(c.Newest)
 }
 
 // take takes a snapshot, and returns the list in which it stands as complete.

@@ -46,8 +46,11 @@ type Container struct {
 	Decision retention.Decision
 	Newest   time.Time // of the newest good snapshot of the policy; zero where there is none
 	Overdue  bool      // it is older than the policy promises
-	Taken    string    // the snapshot that was taken; empty where none was
-	Dropped  []string  // the snapshots that were dropped, in order
+	Limit    time.Time // until when the newest one is young enough; zero where there is none, or no limit
+	// Drops is the snapshot that goes next, if all goes well; its name is empty where none does.
+	Drops   retention.NextDrop
+	Taken   string   // the snapshot that was taken; empty where none was
+	Dropped []string // the snapshots that were dropped, in order
 	// Unfit are the mounts for which Proxmox takes no snapshot, as far as they were looked at: in a dry run, and where none
 	// could be taken.
 	Unfit []plan.Unfit

@@ -84,4 +84,3 @@ func TestBeforeChangeExpires(t *testing.T) {
 		t.Errorf("it is still there: %v", b.names(t))
 	})
 }
-

@@ -1,12 +1,16 @@
 package app
 
 import (
+	"context"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/felhom/tend/cmd/internal/view"
 	"github.com/felhom/tend/reconcile/plan"
+	"github.com/felhom/tend/reconcile/snapshot"
+	"github.com/felhom/tend/spec"
 )
 
 func newStatus(s *Streams) *cobra.Command {
@@ -16,7 +20,8 @@ func newStatus(s *Streams) *cobra.Command {
 		Short: "Show each container on two axes: synced and healthy",
 		Long: `Show for each container of the spec whether it is what the spec says (synced), and whether
 it is well (healthy): there, running where it shall be, and not locked. What waits for a
-restart is shown, too. Nothing is changed.` + exits(
+restart is shown, too, and of containers with a snapshot policy the age of the newest good
+snapshot against its limit, when the next is due, and which one goes next. Nothing is changed.` + exits(
 			"0  all containers are synced and healthy", "1  error",
 			"2  some are out of sync", "3  some are degraded"),
 		Example: `  tend status
@@ -56,6 +61,9 @@ func showStatus(cmd *cobra.Command, s *Streams, output, path string) error {
 	for _, u := range p.Unclaimed {
 		shown.Containers = append(shown.Containers, view.UnclaimedState(u, have.Containers[u.Ref.ID]))
 	}
+	if err := ses.snapshotStates(cmd.Context(), want, shown.Containers); err != nil {
+		return err
+	}
 	shown.Others = view.OthersOf(p)
 	if err := write(shown); err != nil {
 		return err
@@ -65,6 +73,26 @@ func showStatus(cmd *cobra.Command, s *Streams, output, path string) error {
 	}
 	if slices.ContainsFunc(shown.Containers, func(c view.ContainerState) bool { return c.Sync == view.OutOfSync }) || len(shown.Others) > 0 {
 		return exit(exitPending)
+	}
+	return nil
+}
+// snapshotStates adds how it stands with the snapshot policies of containers.
+func (ses *session) snapshotStates(ctx context.Context, want *spec.State, list []view.ContainerState) error {
+	if havePolicies(want, nil) != nil {
+		return nil
+	}
+	k, done, err := ses.keeper(false)
+	if err != nil {
+		return err
+	}
+	defer done()
+	r, err := k.Run(ctx, want, snapshot.Options{DryRun: true})
+	if err != nil {
+		return err
+	}
+	states := view.Snapshots{Report: r, All: true, DryRun: true, Zone: time.Local}.SnapshotStates()
+	for i := range list {
+		list[i].Snapshots = states[list[i].ID]
 	}
 	return nil
 }
