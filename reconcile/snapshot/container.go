@@ -165,7 +165,7 @@ func (r *run) drop(ctx context.Context, s subject, have []proxmox.Snapshot, fail
 			if len(drops) == 0 {
 				break
 			}
-			if err := r.dropOne(ctx, s, have, drops[0].Name, c); err != nil {
+			if err := r.dropOne(ctx, s, have, planned{drops[0], p, m}, c); err != nil {
 				return err
 			}
 			if stale = true; len(drops) == 1 && len(left) == 0 {
@@ -176,11 +176,35 @@ func (r *run) drop(ctx context.Context, s subject, have []proxmox.Snapshot, fail
 	return nil
 }
 
-// dropOne drops one snapshot. Where that fails, it looks whether the container is stuck now.
-func (r *run) dropOne(ctx context.Context, s subject, have []proxmox.Snapshot, name string, c *Container) error {
+// planned is a snapshot that is to be dropped, and why.
+type planned struct {
+	retention.Verdict
+	policy retention.Policy
+	moment retention.Moment
+}
+
+// errSpared is why a snapshot is not dropped that was to be: somebody has changed it, or others, meanwhile.
+var errSpared = errors.New("the snapshots have changed meanwhile")
+
+// dropOne drops one snapshot, of a list that was read just now. Where the container was locked, time has passed, and the
+// list is read again before the next attempt. Where that fails, it looks whether the container is stuck now.
+func (r *run) dropOne(ctx context.Context, s subject, have []proxmox.Snapshot, d planned, c *Container) error {
+	name, attempts := d.Name, 0
 	err := r.do(ctx, s, call{verb: "drop", snapshot: name, send: func(ctx context.Context) (proxmox.UPID, error) {
+		if attempts++; attempts > 1 {
+			now, err := r.list(ctx, s)
+			if err != nil {
+				return proxmox.UPID{}, err
+			}
+			if !retention.Still(d.Verdict, now, d.policy, d.moment) {
+				return proxmox.UPID{}, errSpared
+			}
+		}
 		return r.Client.DeleteSnapshot(ctx, s.ref, name, false)
 	}})
+	if errors.Is(err, errSpared) {
+		return nil // the next look decides anew
+	}
 	if err == nil {
 		c.Dropped = append(c.Dropped, name)
 		return nil

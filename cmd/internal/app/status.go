@@ -76,6 +76,7 @@ func showStatus(cmd *cobra.Command, s *Streams, output, path string) error {
 	}
 	return nil
 }
+
 // snapshotStates adds how it stands with the snapshot policies of containers.
 func (ses *session) snapshotStates(ctx context.Context, want *spec.State, list []view.ContainerState) error {
 	if havePolicies(want, nil) != nil {
