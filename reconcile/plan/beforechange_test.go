@@ -129,3 +129,15 @@ func describe(t *testing.T, s *spec.State, edit func(*plan.Live)) string {
 	}
 	return op.Description
 }
+
+// TestBeforeChangeText: a plan that is made anew is the same one, though the name of the snapshot has another time. Else no
+// approval of it would hold, and no saved plan.
+func TestBeforeChangeText(t *testing.T) {
+	text := func(now time.Time) []string {
+		s := beforeChange(declare(t, `"timezone": "host"`, restartNow))
+		return plan.Compute(s, observe(t, true, proxmox.Config{Current: webValues()}), plan.Policy{Now: now}).Lane(101).Text("")
+	}
+	if d := cmp.Diff(text(saveTime), text(saveTime.Add(time.Hour))); d != "" || !strings.Contains(text(saveTime)[1], "tend-p-TIME") {
+		t.Errorf("%s\n%q", d, text(saveTime))
+	}
+}

@@ -183,6 +183,16 @@ func TestPolicyFaults(t *testing.T) {
 			t.Error("storages are not read")
 		}
 	})
+	t.Run("HA", func(t *testing.T) {
+		s := withPolicy(declare(t, ""), setting.Record{"schedule": "daily"})
+		have := observe(t, true, proxmox.Config{Current: webValues()})
+		have.Storages, have.HA = storages, map[proxmox.VMID]string{101: "started"}
+		if p := plan.Compute(s, have, plan.Policy{}); !slices.ContainsFunc(p.Warnings, func(w string) bool {
+			return strings.Contains(w, "its snapshots stay on pve1, with storage local-btrfs")
+		}) {
+			t.Errorf("warnings %q", p.Warnings)
+		}
+	})
 	t.Run("FUSE", func(t *testing.T) {
 		s := withPolicy(declare(t, `"features": {"fuse": true}`), setting.Record{"schedule": "daily"})
 		p := plan.Compute(s, observe(t, true, proxmox.Config{Current: with(webValues(), "features", "fuse=1")}), plan.Policy{})

@@ -48,10 +48,7 @@ var newestOnly = []string{"zfspool"}
 // The storages are those of its node, by name; what was not read is in nobody's way.
 func UnfitMounts(storages map[string]proxmox.Storage, settings setting.Record) (out []Unfit) {
 	add := func(id string, r setting.Record) {
-		storage := storageOf(setting.Volume.Or(r, ""))
-		if storage == "" {
-			storage = setting.Storage.Or(r, "")
-		}
+		storage := placeOf(r)
 		s, known := storages[storage]
 		if known && slices.Contains(withoutSnapshots, s.Type) {
 			out = append(out, Unfit{id, storage, s.Type})
@@ -111,14 +108,46 @@ func (c *computation) policyFaults() {
 		if c.have.Shown && c.have.Storages[w.Node] == nil && c.have.Nodes[w.Node] {
 			c.plan.needs.Storages[w.Node] = true
 		}
+		c.plan.needs.Guests = c.plan.needs.Guests || c.have.Shown && c.have.HA == nil
 		settings := c.inPlace(w)
 		list := UnfitMounts(c.have.Storages[w.Node], settings)
 		if why, ways := NoSnapshot(list); why != "" {
 			c.plan.Policies = append(c.plan.Policies, PolicyFault{ID: w.ID, Name: w.Name, Policy: p.Name, Mounts: list, Reason: why, Ways: ways})
-		} else if setting.FUSE.Or(setting.Features.Or(settings, nil), false) && w.Power != spec.Stopped {
+			continue
+		}
+		if state := c.have.HA[w.ID]; state != "" {
+			if local := c.local(w.Node, settings); local != "" {
+				c.warn("%s: should HA start it on another node, its snapshots stay on %s, with storage %s; and HA must let go of it for a rollback", w.Label(), w.Node, local)
+			}
+		}
+		if setting.FUSE.Or(setting.Features.Or(settings, nil), false) && w.Power != spec.Stopped {
 			c.warn("%s: its snapshots may hang: the container is frozen for them, and it may use FUSE", w.Label())
 		}
 	}
+}
+
+// local is a storage of a container's volumes that other nodes do not have; empty where there is none.
+func (c *computation) local(node string, settings setting.Record) string {
+	records := []setting.Record{setting.RootFS.Or(settings, nil)}
+	mounts := mountsOf(settings)
+	for _, id := range slices.Sorted(maps.Keys(mounts)) {
+		records = append(records, mounts[id])
+	}
+	for _, r := range records {
+		name := placeOf(r)
+		if s, known := c.have.Storages[node][name]; known && !s.Shared {
+			return name
+		}
+	}
+	return ""
+}
+
+// placeOf is the storage of a volume; empty for what is none.
+func placeOf(r setting.Record) string {
+	if storage := storageOf(setting.Volume.Or(r, "")); storage != "" {
+		return storage
+	}
+	return setting.Storage.Or(r, "")
 }
 
 // inPlace are the settings that a container shall have. Of mounts whose storage the spec does not say, it is the one that
