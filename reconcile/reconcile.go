@@ -138,6 +138,9 @@ func (run *Run) Plan(ctx context.Context) (*plan.Plan, *plan.Live, error) {
 // recover a container once that has ended well.
 func (run *Run) policy() plan.Policy {
 	p := run.reconciler.Policy
+	if p.Now.IsZero() {
+		p.Now = run.readAt
+	}
 	p.Unlock = maps.Clone(p.Unlock)
 	maps.DeleteFunc(p.Unlock, func(id proxmox.VMID, _ string) bool { return run.recovered[id] })
 	if len(run.freed) == 0 {

@@ -70,6 +70,7 @@ type savedPolicy struct {
 
 	DestroyVolumes map[proxmox.VMID][]string `json:"destroyVolumes,omitempty"`
 	Unlock         map[proxmox.VMID]string   `json:"unlock,omitempty"`
+	RollBackTo     map[proxmox.VMID]string   `json:"-"` // no plan that is saved has it
 	Recover        bool                      `json:"recover,omitempty"`
 	RootNodes      []string                  `json:"rootNodes,omitempty"`
 	FailingDisks   []string                  `json:"failingDisks,omitempty"`

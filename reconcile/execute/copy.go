@@ -51,15 +51,19 @@ func (l *lane) taken(err error) error {
 
 // notes mark the backup of this run, by which it is found again.
 func (l *lane) notes() string {
-	return fmt.Sprintf("tend: %d before it was made anew, run %s", l.Ref.ID, cmp.Or(l.run.RunID, "?"))
+	what := "made anew"
+	if l.RollsBack() {
+		what = "rolled back"
+	}
+	return fmt.Sprintf("tend: %d before it was %s, run %s", l.Ref.ID, what, cmp.Or(l.run.RunID, "?"))
 }
 
-// backup makes a backup. The container does not run, so there is nothing to be consistent with.
+// backup makes a backup.
 func (l *lane) backup(op plan.Backup) call {
 	return func(ctx context.Context) (proxmox.UPID, error) {
 		l.backupTo = op.Storage
 		return l.run.Client.Backup(ctx, l.Ref.Node, proxmox.BackupParams{
-			Guests: []proxmox.VMID{l.Ref.ID}, Storage: op.Storage, Mode: proxmox.BackupStop, Compress: proxmox.CompressZstd, Notes: l.notes(),
+			Guests: []proxmox.VMID{l.Ref.ID}, Storage: op.Storage, Mode: cmp.Or(op.Mode, proxmox.BackupStop), Compress: proxmox.CompressZstd, Notes: l.notes(),
 		})
 	}
 }

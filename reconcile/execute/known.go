@@ -35,6 +35,8 @@ func (k *known) ours(op plan.Op) {
 		k.touch(op.Disk)
 	case plan.DestroyVolume:
 		k.unused = true
+	case plan.TakeSnapshot:
+		k.touch("parent")
 	case plan.CloneContainer, plan.RestoreContainer, plan.RestoreOver, plan.MakeTemplate, plan.RemoveRemnant, plan.DeleteSnapshot, plan.RollBack:
 		k.config = proxmox.Config{} // what it is now, nobody has read
 	case plan.Start, plan.Shutdown, plan.Reboot:

@@ -70,6 +70,9 @@ func (l *lane) attempt(ctx context.Context, index int, s plan.Step, begin time.T
 	ctx, cancel := context.WithTimeout(ctx, l.run.TaskTimeout)
 	defer cancel()
 	end, err := l.run.Watcher.Wait(ctx, task)
+	if op, takes := s.Op.(plan.TakeSnapshot); takes && err == nil {
+		err = l.listed(ctx, op)
+	}
 	if err == nil && end.Warnings() > 0 {
 		l.result.Warnings = append(l.result.Warnings, end)
 	}
@@ -138,8 +141,12 @@ func (l *lane) prepare(ctx context.Context, s plan.Step) (call, error) {
 		return func(ctx context.Context) (proxmox.UPID, error) {
 			return c.DeleteSnapshot(ctx, l.Ref, op.Name, op.Force)
 		}, nil
+	case plan.TakeSnapshot:
+		return func(ctx context.Context) (proxmox.UPID, error) {
+			return c.Snapshot(ctx, l.Ref, op.Name, op.Description)
+		}, nil
 	case plan.RollBack:
-		return func(ctx context.Context) (proxmox.UPID, error) { return c.Rollback(ctx, l.Ref, op.Name) }, nil
+		return l.rollBack(ctx, op)
 	}
 	if call, err := l.prepareOther(ctx, s.Op); call != nil || err != nil {
 		return call, err
@@ -210,6 +217,8 @@ func kindOf(op plan.Op) journal.Kind {
 		return journal.Destroy
 	case plan.Unlock:
 		return journal.Unlock
+	case plan.TakeSnapshot:
+		return journal.Snapshot
 	case plan.DeleteSnapshot:
 		return journal.DropSnapshot
 	case plan.RollBack:

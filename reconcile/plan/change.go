@@ -32,6 +32,7 @@ func (c *computation) change(w *spec.Container, have *Observed) {
 	}
 	lane := Lane{Ref: have.Ref, Name: w.Name, Action: Change, Base: have.Config, Changes: changesOf(slices.Concat(edits, mark))}
 	lane.Adopts = !c.ours(have)
+	save := c.saveFirst(w, have, edits, restart)
 	if stop {
 		lane.Steps, edits = revertFirst(edits, have)
 		lane.Steps = append(lane.Steps, Step{Op: Shutdown{shutdownTimeout}, Effect: setting.Restart, Cause: "state: stopped"})
@@ -43,6 +44,9 @@ func (c *computation) change(w *spec.Container, have *Observed) {
 		lane.Changes, lane.Steps = append(lane.Changes, ch), append(lane.Steps, steps...)
 	}
 	lane.Uses = c.needed(w)
+	if len(lane.Steps) > 0 {
+		lane.Steps = append(save, lane.Steps...)
+	}
 	if len(lane.Steps) == 0 {
 		if !slices.ContainsFunc(c.plan.Blocked, func(b Blocked) bool { return b.ID == w.ID }) {
 			c.plan.InSync++
@@ -134,6 +138,9 @@ func (c *computation) possible(w *spec.Container, edits []edit) []edit {
 		}
 		if b.Reason == "" {
 			b.Reason, b.Ways = c.preflightEdit(w, e)
+		}
+		if b.Reason == "" {
+			b.Reason, b.Ways = c.unsaved(w, have, e)
 		}
 		if b.Reason == "" {
 			out = append(out, e)

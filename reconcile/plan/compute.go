@@ -25,7 +25,7 @@ func Compute(want *spec.State, have *Live, pol Policy) *Plan {
 	}
 	c.unclaimed(claimed)
 	c.unmounts()
-	c.offers()
+	c.policyFaults()
 	c.preflight()
 	c.orderStarts()
 	c.jobs()

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"fmt"
 	"path"
 	"slices"
 
@@ -85,30 +84,4 @@ func BlocksSnapshots(settings setting.Record) (mounts []string) {
 	}
 	slices.Sort(mounts)
 	return mounts
-}
-
-// offers warns of containers that shall have snapshots and cannot, and says what helps.
-func (c *computation) offers() {
-	for _, w := range c.want.Containers {
-		if c.want.PolicyOf(w) == nil {
-			continue
-		}
-		if why, ways := OfferKeepSnapshots(c.want.Settings(w)); why != "" {
-			c.plan.Warnings = append(c.plan.Warnings, fmt.Sprintf("%s has a snapshot policy, and %s; %s", w.Label(), why, join(ways)))
-		}
-	}
-}
-
-// OfferKeepSnapshots says why snapshots of a container are refused, and what helps; "" where they are not. A policy for
-// snapshots meets it where it is about a container with such a mount.
-func OfferKeepSnapshots(settings setting.Record) (why string, ways []string) {
-	mounts := BlocksSnapshots(settings)
-	if len(mounts) == 0 {
-		return "", nil
-	}
-	why = "Proxmox takes no snapshot of a container with a directory or device of the node as a mount point: " + join(mounts)
-	for _, id := range mounts {
-		ways = append(ways, "write keepSnapshots: true for mount "+id+": the same directory is mounted by a raw line, which does not count")
-	}
-	return why, ways
 }

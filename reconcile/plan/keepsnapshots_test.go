@@ -129,20 +129,75 @@ func TestKeepSnapshots(t *testing.T) {
 	}
 }
 
-func TestOfferKeepSnapshots(t *testing.T) {
-	s := declare(t, `"mounts": {"/a": {"hostPath": "/srv/a"}, "/b": {"storage": "local", "size": "1GiB"}, "/c": {"hostPath": "/srv/c", "keepSnapshots": true}, "/d": {"hostMount": "usb"}}`)
-	why, ways := plan.OfferKeepSnapshots(s.Containers[0].Settings)
-	if why != "Proxmox takes no snapshot of a container with a directory or device of the node as a mount point: /a, /d" || len(ways) != 2 {
-		t.Errorf("got %q, %q", why, ways)
+// TestPolicyFaults: a policy that Proxmox would not carry out is told for each mount, with what helps; its container is no
+// less in sync for that.
+func TestPolicyFaults(t *testing.T) {
+	storages := map[string]map[string]proxmox.Storage{"pve1": {
+		"local-btrfs": {Type: "btrfs"}, "nas": {Type: "nfs"}, "thick": {Type: "lvm"}, "plugin": {Type: "blockbridge"},
+	}}
+	for _, tc := range []struct {
+		name, mounts string
+		faults, ways []string
+	}{
+		{name: "none", mounts: `"/d": {"storage": "local-btrfs", "size": "1GiB"}, "/p": {"storage": "plugin", "size": "1GiB"}, "/r": {"hostPath": "/srv", "keepSnapshots": true}`},
+		{
+			name: "of each kind", mounts: `"/a": {"hostPath": "/srv/a"}, "/b": {"storage": "nas", "size": "1GiB"}, "/c": {"storage": "thick", "size": "1GiB"}, "/d": {"hostMount": "usb"}`,
+			faults: []string{"/a, a directory or device of the node", "/b on storage nas (nfs)", "/c on storage thick (lvm)", "/d, a directory or device of the node"},
+			ways:   []string{"write keepSnapshots: true for mount /a: ", "put /b on a storage that takes snapshots"},
+		},
+		{name: "a volume that lies on it", mounts: `"/e": {"volume": "nas:101/vm-101-disk-1.raw"}`, faults: []string{"/e on storage nas (nfs)"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := withPolicy(declare(t, `"mounts": {`+tc.mounts+`}`), setting.Record{"schedule": "daily"})
+			have := observe(t, true, proxmox.Config{Current: webValues()})
+			have.Storages = storages
+			p := plan.Compute(s, have, plan.Policy{})
+			if len(tc.faults) == 0 && len(p.Policies) == 0 {
+				return
+			}
+			if len(p.Policies) != 1 {
+				t.Fatalf("faults %+v", p.Policies)
+			}
+			var got []string
+			for _, u := range p.Policies[0].Mounts {
+				got = append(got, u.String())
+			}
+			if d := cmp.Diff(tc.faults, got); d != "" {
+				t.Errorf("mounts (-want +got):\n%s", d)
+			}
+			for _, w := range tc.ways {
+				if !slices.ContainsFunc(p.Policies[0].Ways, func(s string) bool { return strings.HasPrefix(s, w) }) {
+					t.Errorf("ways %q, want %q", p.Policies[0].Ways, w)
+				}
+			}
+		})
 	}
-	s.Containers[0].Snapshots = setting.Record{"schedule": "daily"}
-	p := plan.Compute(s, observe(t, true, proxmox.Config{Current: webValues()}), plan.Policy{})
-	if !slices.ContainsFunc(p.Warnings, func(text string) bool {
-		return strings.HasPrefix(text, "101 web has a snapshot policy, and Proxmox takes no snapshot") && strings.Contains(text, "write keepSnapshots: true for mount /a")
-	}) {
-		t.Errorf("nobody is told: %q", p.Warnings)
-	}
-	if why, ways := plan.OfferKeepSnapshots(nil); why != "" || ways != nil {
-		t.Errorf("of nothing: %q, %q", why, ways)
-	}
+	t.Run("what is needed", func(t *testing.T) {
+		s := withPolicy(declare(t, ""), setting.Record{"schedule": "daily"})
+		have := observe(t, true, proxmox.Config{Current: webValues()})
+		if n := plan.Compute(s, have, plan.Policy{}).Needs(have); len(n.Storages) > 0 {
+			t.Error("storages are read though nobody is shown the plan")
+		}
+		have.Shown, have.Permissions = true, proxmox.Permissions{}
+		if n := plan.Compute(s, have, plan.Policy{}).Needs(have); !n.Storages["pve1"] {
+			t.Error("storages are not read")
+		}
+	})
+	t.Run("HA", func(t *testing.T) {
+		s := withPolicy(declare(t, ""), setting.Record{"schedule": "daily"})
+		have := observe(t, true, proxmox.Config{Current: webValues()})
+		have.Storages, have.HA = storages, map[proxmox.VMID]string{101: "started"}
+		if p := plan.Compute(s, have, plan.Policy{}); !slices.ContainsFunc(p.Warnings, func(w string) bool {
+			return strings.Contains(w, "its snapshots stay on pve1, with storage local-btrfs")
+		}) {
+			t.Errorf("warnings %q", p.Warnings)
+		}
+	})
+	t.Run("FUSE", func(t *testing.T) {
+		s := withPolicy(declare(t, `"features": {"fuse": true}`), setting.Record{"schedule": "daily"})
+		p := plan.Compute(s, observe(t, true, proxmox.Config{Current: with(webValues(), "features", "fuse=1")}), plan.Policy{})
+		if !slices.ContainsFunc(p.Warnings, func(w string) bool { return strings.Contains(w, "its snapshots may hang") }) {
+			t.Errorf("warnings %q", p.Warnings)
+		}
+	})
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/spec"
 	"github.com/felhom/tend/spec/setting"
 )
 
@@ -21,7 +22,8 @@ func (l Lane) Text(salt string) []string {
 	}
 	out := []string{fmt.Sprintf("%s %s", l.Action, who)}
 	for _, s := range l.Steps {
-		op, err := json.Marshal(withoutSecrets(s.Op, salt))
+		timeless := withoutTime(s.Op)
+		op, err := json.Marshal(withoutSecrets(timeless, salt))
 		if err != nil { // an operation is made of texts and numbers
 			op = []byte(err.Error())
 		}
@@ -29,9 +31,20 @@ func (l Lane) Text(salt string) []string {
 		if s.Access.Root {
 			as += " as root"
 		}
-		out = append(out, fmt.Sprintf("%s: %s %s", as, s.Op.Verb(), op))
+		out = append(out, fmt.Sprintf("%s: %s %s", as, timeless.Verb(), op))
 	}
 	return out
+}
+
+// withoutTime is an operation without the time at which it was planned: a snapshot before a change has it in its name, and
+// is the same one when the plan is made anew.
+func withoutTime(op Op) Op {
+	o, ok := op.(TakeSnapshot)
+	if ok && len(o.Name) > len(spec.SnapshotStamp) {
+		o.Name = o.Name[:len(o.Name)-len(spec.SnapshotStamp)] + "TIME"
+		return o
+	}
+	return op
 }
 
 // withoutSecrets is an operation with a digest in place of the environment and of raw lines, which may hold secrets.

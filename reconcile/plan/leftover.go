@@ -133,6 +133,9 @@ func (c *computation) halfRolledBack(l *leftover, w *spec.Container, have *Obser
 		return l
 	}
 	l.wants = l.choices[0]
+	if s := c.policy.RollBackTo[have.Ref.ID]; slices.Contains(l.choices, s) {
+		l.wants, l.choices = s, []string{s}
+	}
 	if s := c.policy.Unlock[have.Ref.ID]; slices.Contains(l.choices, s) {
 		l.wants = s
 	}

@@ -65,9 +65,11 @@ type Observed struct {
 	Raw    []proxmox.RawLine
 	Broken error // why the configuration could not be read or understood; nil where it could
 
-	// Read only for containers that are stuck; nil: not read.
+	// Read only for containers that are stuck or rolled back, or that have a snapshot taken; nil: not read.
 
-	Snapshots  []proxmox.Snapshot
+	Snapshots []proxmox.Snapshot
+	// Held are the configurations that snapshots hold, by their names, as far as a rollback is concerned with them.
+	Held       map[string]proxmox.Values
 	LastDelete proxmox.TaskStatus // the latest delete of a snapshot that the token sees; zero: none
 	Remnant    *Remnant
 

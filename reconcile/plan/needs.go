@@ -47,7 +47,7 @@ func (p *Plan) Needs(have *Live) Needs {
 	n := newNeeds()
 	p.preflightNeeds(have, &n)
 	p.diskNeeds(have, &n)
-	n.Pools = p.needs.Pools
+	n.Pools, n.Guests = p.needs.Pools, p.needs.Guests
 	maps.Copy(n.Storages, p.needs.Storages)
 	maps.Copy(n.Templates, p.needs.Templates)
 	maps.Copy(n.Appliances, p.needs.Appliances)

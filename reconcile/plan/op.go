@@ -96,7 +96,13 @@ type Migrate struct {
 type MakeTemplate struct{}
 
 // Backup backs the container up and keeps the backup.
-type Backup struct{ Storage string }
+type Backup struct {
+	Storage string
+	Mode    proxmox.BackupMode // what a running container goes through: a stop where empty
+}
+
+// TakeSnapshot takes a snapshot, of all volumes and of the configuration.
+type TakeSnapshot struct{ Name, Description string }
 
 // RestoreOver restores the backup that the lane has just made over the container.
 type RestoreOver struct {
@@ -125,6 +131,7 @@ type RemoveRemnant struct {
 	Unreferenced bool
 }
 
+func (TakeSnapshot) op()     {}
 func (Unlock) op()           {}
 func (DeleteSnapshot) op()   {}
 func (RollBack) op()         {}
@@ -218,6 +225,9 @@ func (o RestoreOver) Verb() string { return "restore the backup over it" }
 
 // Verb implements [Op].
 func (MakeTemplate) Verb() string { return "make it a template" }
+
+// Verb implements [Op].
+func (o TakeSnapshot) Verb() string { return "take snapshot " + o.Name }
 
 // Verb implements [Op].
 func (o Unlock) Verb() string { return "remove lock " + o.Lock }

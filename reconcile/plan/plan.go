@@ -22,6 +22,7 @@ type Plan struct {
 	Unclaimed []Unclaimed    // containers with the owner's tag that the spec does not declare
 	Unused    []UnusedVolume // volumes of declared containers that nothing mounts: kept until somebody says otherwise
 	Warnings  []string       // what a person should know though nothing is blocked, as that a storage may fill up
+	Policies  []PolicyFault  // snapshot policies that cannot be carried out, by the order of the spec
 	InSync    int            // declared containers that are as they shall be
 
 	needs Needs // what was found missing on the way
@@ -156,6 +157,9 @@ type Policy struct {
 	// Unlock names containers that are stuck and shall be recovered; the value is the snapshot that one whose rollback
 	// was cut off is rolled back to, or empty.
 	Unlock map[proxmox.VMID]string
+	// RollBackTo is the snapshot that a container was being rolled back to, where that is known: plans name it where the
+	// rollback was cut off. It is no consent.
+	RollBackTo map[proxmox.VMID]string
 	// Recover recovers those as well that are not named, but for what only a person can answer for.
 	Recover bool
 	// RootNodes are the nodes on which somebody acts as root@pam for tend. What only root@pam may do is planned

@@ -38,7 +38,7 @@ func (p *Live) Privileges(op Op, l Lane) []proxmox.Privileges {
 		n.guest("VM.Config.Options") // of unusedN, not VM.Config.Disk
 	case Start, Shutdown, Reboot:
 		n.guest("VM.PowerMgmt")
-	case DeleteSnapshot:
+	case TakeSnapshot, DeleteSnapshot:
 		n.guest("VM.Snapshot")
 	case RollBack:
 		n.on(guestPath(n.id), "VM.Snapshot", "VM.Snapshot.Rollback")

@@ -37,6 +37,9 @@ func (p *Plan) String() string {
 		}
 		fmt.Fprintf(&b, "%s: blocked: %s: %s\n", who, x.What, x.Reason)
 	}
+	for _, f := range p.Policies {
+		fmt.Fprintf(&b, "%d %s: policy %s is blocked: %s\n", f.ID, f.Name, f.Policy, f.Reason)
+	}
 	for _, u := range p.Unused {
 		fmt.Fprintf(&b, "%d %s: unused volume %s\n", u.ID, u.Name, u.Volume)
 	}

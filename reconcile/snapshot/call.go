@@ -52,7 +52,7 @@ func (r *run) do(ctx context.Context, s subject, c call) error {
 			err = fmt.Errorf("waited %s for the lock: %w", s.policy.LockWait, err)
 		} else {
 			tell(Event{Kind: Waiting, Reason: err.Error()})
-			if end := r.pause(ctx, min(gap, left)); end != nil {
+			if end := r.waited(ctx, s, min(gap, left)); end != nil {
 				left, err = 0, errors.Join(end, err)
 			}
 		}
@@ -62,6 +62,19 @@ func (r *run) do(ctx context.Context, s subject, c call) error {
 		}
 		gap = min(gap*2, maxGap)
 	}
+}
+
+// waited waits for the next attempt. The error is why there is none: the run ends, or whoever held the lock died.
+func (r *run) waited(ctx context.Context, s subject, d time.Duration) error {
+	if err := r.pause(ctx, d); err != nil {
+		return err
+	}
+	have, err := r.list(ctx, s)
+	if err != nil {
+		return err
+	}
+	stuck, err := r.look(ctx, s, have)
+	return errors.Join(asError(stuck), err)
 }
 
 func wrap(s subject, c call, err error) error {

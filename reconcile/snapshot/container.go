@@ -29,6 +29,12 @@ func (r *run) container(ctx context.Context, s subject, c *Container) error {
 			return err
 		}
 	}
+	if r.DryRun {
+		c.Drops, _ = s.policy.Ahead(have, r.now, c.Next)
+		if c.Unfit, err = r.unfit(ctx, s); err != nil {
+			return err
+		}
+	}
 	if c.Due && c.Refused == nil && !r.DryRun && !r.stopping() {
 		if have, err = r.take(ctx, s, have, c); err != nil {
 			r.note(s, mem, true)
@@ -94,7 +100,10 @@ func (r *run) note(s subject, mem memory, failed bool) {
 // tell says of a container how its snapshots are.
 func (c *Container) tell(s subject, have []proxmox.Snapshot, now time.Time) {
 	c.Newest = s.policy.Last(have)
-	c.Overdue = !c.Newest.IsZero() && s.policy.Overdue(c.Newest, now)
+	if c.Newest.IsZero() {
+		return
+	}
+	c.Overdue, c.Limit = s.policy.Overdue(c.Newest, now), s.policy.Limit(c.Newest)
 }
 
 // take takes a snapshot, and returns the list in which it stands as complete.
@@ -102,6 +111,11 @@ func (r *run) take(ctx context.Context, s subject, have []proxmox.Snapshot, c *C
 	kind := retention.Scheduled
 	if r.Take == TakeNow {
 		kind = retention.ByHand
+	}
+	if r.doubtful(s) {
+		if err := r.refused(ctx, s, c); err != nil {
+			return have, err
+		}
 	}
 	name := retention.Name{Prefix: s.policy.Prefix, Policy: s.policy.Name, At: r.now.UTC().Truncate(time.Second)}.String()
 	err := r.before(ctx, s)
@@ -123,7 +137,9 @@ func (r *run) take(ctx context.Context, s subject, have []proxmox.Snapshot, c *C
 		err = fmt.Errorf("snapshot %s of container %d is not there though its task ended well", name, s.ref.ID)
 	}
 	if err != nil {
-		c.Stuck, _ = r.look(ctx, s, now)
+		if c.Stuck, _ = r.look(ctx, s, now); c.Stuck == nil && c.Taken == "" {
+			err = errors.Join(err, r.refused(ctx, s, c))
+		}
 	}
 	return now, err
 }
@@ -158,7 +174,7 @@ func (r *run) drop(ctx context.Context, s subject, have []proxmox.Snapshot, fail
 			if len(drops) == 0 {
 				break
 			}
-			if err := r.dropOne(ctx, s, have, drops[0].Name, c); err != nil {
+			if err := r.dropOne(ctx, s, have, planned{drops[0], p, m}, c); err != nil {
 				return err
 			}
 			if stale = true; len(drops) == 1 && len(left) == 0 {
@@ -169,11 +185,35 @@ func (r *run) drop(ctx context.Context, s subject, have []proxmox.Snapshot, fail
 	return nil
 }
 
-// dropOne drops one snapshot. Where that fails, it looks whether the container is stuck now.
-func (r *run) dropOne(ctx context.Context, s subject, have []proxmox.Snapshot, name string, c *Container) error {
+// planned is a snapshot that is to be dropped, and why.
+type planned struct {
+	retention.Verdict
+	policy retention.Policy
+	moment retention.Moment
+}
+
+// errSpared is why a snapshot is not dropped that was to be: somebody has changed it, or others, meanwhile.
+var errSpared = errors.New("the snapshots have changed meanwhile")
+
+// dropOne drops one snapshot, of a list that was read just now. Where the container was locked, time has passed, and the
+// list is read again before the next attempt. Where that fails, it looks whether the container is stuck now.
+func (r *run) dropOne(ctx context.Context, s subject, have []proxmox.Snapshot, d planned, c *Container) error {
+	name, attempts := d.Name, 0
 	err := r.do(ctx, s, call{verb: "drop", snapshot: name, send: func(ctx context.Context) (proxmox.UPID, error) {
+		if attempts++; attempts > 1 {
+			now, err := r.list(ctx, s)
+			if err != nil {
+				return proxmox.UPID{}, err
+			}
+			if !retention.Still(d.Verdict, now, d.policy, d.moment) {
+				return proxmox.UPID{}, errSpared
+			}
+		}
 		return r.Client.DeleteSnapshot(ctx, s.ref, name, false)
 	}})
+	if errors.Is(err, errSpared) {
+		return nil // the next look decides anew
+	}
 	if err == nil {
 		c.Dropped = append(c.Dropped, name)
 		return nil

@@ -76,7 +76,7 @@ type Options struct {
 //
 // A container without snapshots to drop whose next one is not due yet is not asked about, if Memory knows it.
 func (k *Keeper) Run(ctx context.Context, want *spec.State, o Options) (Report, error) {
-	r := &run{Keeper: k.withDefaults(), Options: o, want: want, now: time.Now(), keep: map[string]bool{}, nodeDisks: map[string]*health.Node{}}
+	r := &run{Keeper: k.withDefaults(), Options: o, want: want, now: time.Now(), keep: map[string]bool{}, nodeDisks: map[string]*health.Node{}, storages: map[string]map[string]proxmox.Storage{}}
 	live, err := r.live(ctx)
 	if err != nil {
 		return Report{}, err
@@ -136,6 +136,9 @@ type run struct {
 
 	diskMu    sync.Mutex              // guards nodeDisks
 	nodeDisks map[string]*health.Node // of nodes where a snapshot was about to be taken
+
+	reading  sync.Mutex                            // guards what is below
+	storages map[string]map[string]proxmox.Storage // by node and name
 }
 
 // A subject is a container that is worked on.

@@ -51,6 +51,7 @@ func newBox(t *testing.T, extra string, edits ...func(*sim.State)) *box {
 	}
 	st.Storages["tank"] = &sim.Storage{Type: "zfspool", Content: []string{"rootdir"}, Total: 1 << 40}
 	st.Volumes["tank:subvol-101-disk-0"] = &sim.Volume{Size: 1 << 30, Node: "pve1"}
+	st.Volumes["local-btrfs:101/vm-101-disk-1.raw"] = &sim.Volume{Size: 1 << 30, Node: "pve1"} // for those who mount it
 	st.Containers = map[proxmox.VMID]*sim.Container{101: {Node: "pve1", Config: "arch: amd64\nhostname: web\nmemory: 512\nostype: debian\n" +
 		"rootfs: tank:subvol-101-disk-0,size=1G\nswap: 512\ntags: tend\nunprivileged: 1\n" + extra}}
 	for _, edit := range edits {

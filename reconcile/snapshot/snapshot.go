@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/reconcile/plan"
 	"github.com/felhom/tend/reconcile/retention"
 )
 
@@ -45,12 +46,18 @@ type Container struct {
 	Decision retention.Decision
 	Newest   time.Time // of the newest good snapshot of the policy; zero where there is none
 	Overdue  bool      // it is older than the policy promises
-	Taken    string    // the snapshot that was taken; empty where none was
-	Dropped  []string  // the snapshots that were dropped, in order
+	Limit    time.Time // until when the newest one is young enough; zero where there is none, or no limit
+	// Drops is the snapshot that goes next, if all goes well; its name is empty where none does.
+	Drops   retention.NextDrop
+	Taken   string   // the snapshot that was taken; empty where none was
+	Dropped []string // the snapshots that were dropped, in order
 	// Refused is why none is taken though one is due; nil where nothing is in the way. Where anything is done, it stands
 	// in Err, too.
 	Refused *FailingDisk
-	Stuck   *Stuck // why nothing is done to it until a person has looked; nil where it is not so
+	// Unfit are the mounts for which Proxmox takes no snapshot, as far as they were looked at: in a dry run, and where none
+	// could be taken.
+	Unfit []plan.Unfit
+	Stuck *Stuck // why nothing is done to it until a person has looked; nil where it is not so
 	// Err is why not all was done that was due; nil where all is well. Of a stuck container it is a [*Stuck].
 	Err error
 }

@@ -193,7 +193,7 @@ func (a application) carryOut(p view.Plan) error {
 	if err := checkPasswords(a.in.ctx, a.secrets, p.Plan); err != nil {
 		return err
 	}
-	if err := a.confirm(); err != nil {
+	if err := a.confirm("Apply these changes?"); err != nil {
 		return err
 	}
 	a.progress.Align(p.Lanes)
@@ -210,14 +210,14 @@ func (a application) carryOut(p view.Plan) error {
 }
 
 // confirm asks, unless it is not to, and returns nil for a yes alone.
-func (a application) confirm() error {
+func (a application) confirm(question string) error {
 	if a.options.yes {
 		return nil
 	}
 	if !a.InTerminal {
 		return errors.New("nobody can be asked, as the standard input is no terminal: look at the plan, then give --yes")
 	}
-	if _, err := fmt.Fprint(a.Err, "\nApply these changes? [y/N] "); err != nil {
+	if _, err := fmt.Fprint(a.Err, "\n"+question+" [y/N] "); err != nil {
 		return err
 	}
 	answer := make(chan string, 1)

@@ -32,7 +32,7 @@ func newSnapshots(s *Streams) *cobra.Command {
 		Use:   "snapshots",
 		Short: "Carry out snapshot policies by hand",
 		Long: `The snapshot policies of the spec: what there is, what would be taken and dropped and why,
-and the same done now. What tend did not take itself is never touched and never counted.` + exits("0  shown", "1  error"),
+and the same done now; and the way back to one. What tend did not take itself is never touched and never counted.` + exits("0  shown", "1  error"),
 		Example: `  tend snapshots list
   tend snapshots plan specs
   tend snapshots run 120`,
@@ -41,12 +41,12 @@ and the same done now. What tend did not take itself is never touched and never 
 	}
 	cmd.AddCommand(
 		snapshotVerb(s, verbText{
-			use: "list", short: "List the snapshots, and what becomes of each", codes: [2]string{"all containers have what their policy promises", "a container is overdue or stuck"},
+			use: "list", short: "List the snapshots, and what becomes of each", codes: [2]string{"all containers have what their policy promises", "a container is overdue or stuck, or its policy cannot be carried out"},
 			long: `List the snapshots of the containers that have a policy: each with its time, whether it is
 kept and by which rule, and when the next one is due. Nothing is changed.`,
 		}, snapshot.Options{DryRun: true}),
 		snapshotVerb(s, verbText{
-			use: "plan", short: "Show what a run would take and drop now", codes: [2]string{"nothing is due", "something is due, overdue or stuck"},
+			use: "plan", short: "Show what a run would take and drop now", codes: [2]string{"nothing is due", "something is due, overdue or stuck, or a policy cannot be carried out"},
 			long: `Show what tend snapshots run would do now: which snapshot is due, which ones would be
 dropped, and why. Nothing is changed.`,
 		}, snapshot.Options{DryRun: true}),
@@ -61,6 +61,7 @@ complete. With --due only what the schedule says is taken, as the agent does.`,
 			long: `Drop the snapshots that the policies of the spec give up, and take none. Where more than
 half of a container's snapshots would go, --consent is needed.`,
 		}, snapshot.Options{Take: snapshot.TakeNone}),
+		newRollback(s),
 		newHold(s),
 	)
 	return cmd

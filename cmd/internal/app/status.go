@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -9,6 +10,8 @@ import (
 	"github.com/felhom/tend/cmd/internal/view"
 	"github.com/felhom/tend/proxmox/health"
 	"github.com/felhom/tend/reconcile/plan"
+	"github.com/felhom/tend/reconcile/snapshot"
+	"github.com/felhom/tend/spec"
 )
 
 func newStatus(s *Streams) *cobra.Command {
@@ -18,8 +21,9 @@ func newStatus(s *Streams) *cobra.Command {
 		Short: "Show each container on two axes: synced and healthy",
 		Long: `Show for each container of the spec whether it is what the spec says (synced), and whether
 it is well (healthy): there, running where it shall be, and not locked. What waits for a
-restart is shown, too, and below it how the disks and sensors of the nodes are, as far as
-anybody may read that. Nothing is changed.` + exits(
+restart is shown, too, and of containers with a snapshot policy the age of the newest good
+snapshot against its limit, when the next is due, and which one goes next; below it how the
+disks and sensors of the nodes are, as far as anybody may read that. Nothing is changed.` + exits(
 			"0  all containers are synced and healthy", "1  error",
 			"2  some are out of sync", "3  some are degraded, or a disk is failing"),
 		Example: `  tend status
@@ -61,6 +65,9 @@ func showStatus(cmd *cobra.Command, s *Streams, output, path string) error {
 	for _, u := range p.Unclaimed {
 		shown.Containers = append(shown.Containers, view.UnclaimedState(u, have.Containers[u.Ref.ID]))
 	}
+	if err := ses.snapshotStates(cmd.Context(), want, shown.Containers); err != nil {
+		return err
+	}
 	shown.Others, shown.Nodes, shown.At = view.OthersOf(p), disks(), time.Now()
 	if err := write(shown); err != nil {
 		return err
@@ -70,6 +77,27 @@ func showStatus(cmd *cobra.Command, s *Streams, output, path string) error {
 	}
 	if slices.ContainsFunc(shown.Containers, func(c view.ContainerState) bool { return c.Sync == view.OutOfSync }) || len(shown.Others) > 0 {
 		return exit(exitPending)
+	}
+	return nil
+}
+
+// snapshotStates adds how it stands with the snapshot policies of containers.
+func (ses *session) snapshotStates(ctx context.Context, want *spec.State, list []view.ContainerState) error {
+	if havePolicies(want, nil) != nil {
+		return nil
+	}
+	k, done, err := ses.keeper(false)
+	if err != nil {
+		return err
+	}
+	defer done()
+	r, err := k.Run(ctx, want, snapshot.Options{DryRun: true})
+	if err != nil {
+		return err
+	}
+	states := view.Snapshots{Report: r, All: true, DryRun: true, Zone: time.Local}.SnapshotStates()
+	for i := range list {
+		list[i].Snapshots = states[list[i].ID]
 	}
 	return nil
 }

@@ -63,7 +63,7 @@ func layers() []Layer {
 		{"spec/schema/...", states, "the schema is generated from the table"},
 		{"spec/write/...", append(append([]string{"spec/load/..."}, saved...), states...), "writing is reading backwards: from what was found to files, with no live connection"},
 
-		{"reconcile/plan/...", append([]string{"proxmox/health"}, states...), "a plan follows from spec and live state alone"},
+		{"reconcile/plan/...", append([]string{"reconcile/retention", "proxmox/health"}, states...), "a plan follows from spec and live state alone, and names snapshots as retention knows them"},
 		{"reconcile/permit", append([]string{"reconcile/plan"}, states...), "what may be done follows from the plan and the rules alone"},
 		{"reconcile/retention/...", states, "what to keep follows from the policy and what is there alone"},
 		{"reconcile/live/...", pure, "observing reads through the client, whatever its transport"},

@@ -53,7 +53,23 @@ type planJSON struct {
 	Snippets   []otherJSON     `json:"snippets"`
 	Unclaimed  []unclaimedJSON `json:"unclaimed"`
 	Unused     []unusedJSON    `json:"unused"`
+	Policies   []policyJSON    `json:"policies,omitempty"`
 	Warnings   []string        `json:"warnings,omitempty"`
+}
+
+type policyJSON struct {
+	ID     proxmox.VMID `json:"id"`
+	Name   string       `json:"name"`
+	Policy string       `json:"policy"`
+	Mounts []unfitJSON  `json:"mounts"`
+	Reason string       `json:"reason"`
+	Ways   []string     `json:"ways"`
+}
+
+type unfitJSON struct {
+	Mount   string `json:"mount"`
+	Storage string `json:"storage,omitempty"`
+	Type    string `json:"type,omitempty"`
 }
 
 type summaryJSON struct {
@@ -152,6 +168,13 @@ func (p Plan) document() planJSON {
 		Containers: []containerJSON{}, Templates: []otherJSON{}, BackupJobs: []otherJSON{},
 		HostMounts: []otherJSON{}, Snippets: []otherJSON{},
 		Unclaimed: []unclaimedJSON{}, Unused: []unusedJSON{}, Warnings: p.Warnings,
+	}
+	for _, f := range p.Policies {
+		x := policyJSON{ID: f.ID, Name: f.Name, Policy: f.Policy, Reason: f.Reason, Ways: f.Ways}
+		for _, u := range f.Mounts {
+			x.Mounts = append(x.Mounts, unfitJSON(u))
+		}
+		doc.Policies = append(doc.Policies, x)
 	}
 	blocked := map[plan.Subject][]blockedJSON{}
 	names := map[plan.Subject]string{}

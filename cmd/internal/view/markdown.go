@@ -43,7 +43,7 @@ func (p Plan) Markdown(w io.Writer) error {
 	if out.err != nil {
 		return out.err
 	}
-	if p.Synced() && len(p.Unclaimed) == 0 {
+	if p.Synced() && len(p.Unclaimed)+len(p.Policies) == 0 {
 		return nil
 	}
 	return p.details(out)

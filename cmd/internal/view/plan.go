@@ -188,7 +188,10 @@ func laneBlock(l plan.Lane, blocked []plan.Blocked) Block {
 		}
 	default:
 		b.Tone, b.Rows = yellow, changeRows(l)
-		if l.Adopts {
+		switch {
+		case l.RollsBack():
+			b.Title, b.Tone = "roll back", red
+		case l.Adopts:
 			b.Title = adoption(l)
 		}
 		if l.Effect == setting.Recreate || len(l.Frees) > 0 {
@@ -216,8 +219,11 @@ func adoption(l plan.Lane) string {
 
 // laneEffect is what a lane costs as a whole.
 func laneEffect(l plan.Lane, blocked []plan.Blocked) string {
-	if l.Action != plan.Change {
+	switch {
+	case l.Action != plan.Change:
 		return ""
+	case l.RollsBack() && l.Effect == setting.Restart:
+		return "restart 1×"
 	}
 	text := l.Effect.String()
 	for _, s := range l.Steps {

@@ -2,7 +2,7 @@ package view
 
 import "github.com/felhom/tend/reconcile/plan"
 
-// recoveredFirst is what is cleaned up before a container is made or changed.
+// recoveredFirst is what is cleaned up before a container is made or changed, and the snapshot that is taken first.
 func recoveredFirst(l plan.Lane) (rows []Row) {
 	for _, s := range l.Steps {
 		rows = append(rows, recoveryRows(s)...)
@@ -13,6 +13,12 @@ func recoveredFirst(l plan.Lane) (rows []Row) {
 // recoveryRows are a step that cleans up after an operation that died.
 func recoveryRows(s plan.Step) []Row {
 	switch op := s.Op.(type) {
+	case plan.TakeSnapshot:
+		r := Row{Mark: "+", Label: "snapshot", Text: Clean(op.Name), Tone: green}
+		if s.Cause != "" {
+			r.More = []string{Clean(s.Cause)}
+		}
+		return []Row{r}
 	case plan.Unlock:
 		return []Row{{Mark: "-", Label: "lock", Text: Clean(op.Lock), Root: true, Tone: yellow, More: []string{rootNote(s.Access)}}}
 	case plan.DeleteSnapshot:

@@ -43,6 +43,7 @@ type Sheet struct {
 	Blocks    []Block  `json:"blocks,omitempty"`
 	Unclaimed []string `json:"unclaimed,omitempty"`
 	Unused    []string `json:"unused,omitempty"`
+	Policies  []string `json:"policies,omitempty"` // snapshot policies that cannot be carried out, with what helps
 	Warnings  []string `json:"warnings,omitempty"`
 	Summary   string   `json:"summary"`
 	Status    Status   `json:"status"`
@@ -56,6 +57,12 @@ func (p Plan) Sheet() Sheet {
 	}
 	for _, u := range p.Unused {
 		s.Unused = append(s.Unused, fmt.Sprintf("%d %s  %s", u.ID, Clean(u.Name), Clean(u.Volume)))
+	}
+	for _, f := range p.Policies {
+		s.Policies = append(s.Policies, fmt.Sprintf("%d %s  policy %s: %s", f.ID, Clean(f.Name), Clean(f.Policy), Clean(f.Reason)))
+		for _, w := range f.Ways {
+			s.Policies = append(s.Policies, "  "+way(w))
+		}
 	}
 	for _, text := range p.Warnings {
 		s.Warnings = append(s.Warnings, Clean(text))
@@ -75,6 +82,7 @@ func (p Sheet) Text(w io.Writer, s Style) error {
 	}
 	list(out, s, "Unclaimed: these carry the owner's tag and are not in the spec. They are left alone; --prune destroys them.", p.Unclaimed)
 	list(out, s, "Unused volumes: nothing mounts them, and they keep their data. --destroy-volume ID:VOLUME destroys one.", p.Unused)
+	p.policies(out, s)
 	if len(p.Warnings) > 0 {
 		out.line("")
 		l := layout{Style: s}
@@ -91,6 +99,20 @@ func (p Sheet) Text(w io.Writer, s Style) error {
 		out.line("%s", s.paint(c, l))
 	}
 	return out.err
+}
+
+// policies prints the snapshot policies that cannot be carried out. The lines hold what is to be written, so that they are
+// wrapped and not cut.
+func (p Sheet) policies(out *printer, s Style) {
+	if len(p.Policies) == 0 {
+		return
+	}
+	out.line("")
+	out.line("%s", s.paint(yellow, "Blocked snapshot policies: no snapshots can be taken of these containers."))
+	l := layout{Style: s}
+	for _, text := range p.Policies {
+		l.hanging(out, text, 2)
+	}
 }
 
 // list prints a sentence and what it is about.

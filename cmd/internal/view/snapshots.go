@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/reconcile/plan"
 	"github.com/felhom/tend/reconcile/retention"
 	"github.com/felhom/tend/reconcile/snapshot"
 )
@@ -28,7 +29,7 @@ func (v Snapshots) Status() Status {
 		switch {
 		case c.Err != nil && c.Stuck == nil:
 			return Failed
-		case c.Stuck != nil, c.Overdue, v.DryRun && !v.All && (c.Due || len(c.Decision.Drops()) > 0):
+		case c.Stuck != nil, c.Overdue, len(c.Unfit) > 0, v.DryRun && !v.All && (c.Due || len(c.Decision.Drops()) > 0):
 			status = Pending
 		}
 	}
@@ -58,6 +59,9 @@ func (v Snapshots) container(out *printer, s Style, c snapshot.Container) {
 	l := layout{Style: s}
 	tone, state := v.state(c)
 	out.line("  %s  %s", s.paint(bold, fmt.Sprintf("%d %s", c.Ref.ID, Clean(c.Name))), s.paint(tone, Clean(c.Policy)+", "+state))
+	if c.Drops.Name != "" && v.All {
+		l.hanging(out, "  "+Clean(v.goesNext(c)), rowIndent)
+	}
 	for _, d := range c.Decision.Verdicts {
 		v.verdict(out, l, c, d)
 	}
@@ -69,6 +73,12 @@ func (v Snapshots) container(out *printer, s Style, c snapshot.Container) {
 	}
 	for _, r := range c.Decision.Refusals {
 		l.hanging(out, "! nothing is dropped: "+Clean(c.Decision.Refused(r)), rowIndent)
+	}
+	if why, ways := plan.NoSnapshot(c.Unfit); why != "" && c.Err == nil {
+		l.hanging(out, "! blocked: "+Clean(why), rowIndent)
+		for _, w := range ways {
+			l.hanging(out, "  "+way(w), rowIndent)
+		}
 	}
 	if c.Err != nil {
 		l.hanging(out, "! "+Clean(c.Err.Error()), rowIndent)
@@ -115,7 +125,7 @@ func (v Snapshots) state(c snapshot.Container) (Tone, string) {
 		parts = append(parts, "overdue")
 	}
 	if !c.Newest.IsZero() {
-		parts = append(parts, "newest "+about(v.At.Sub(c.Newest))+" old")
+		parts = append(parts, ageOf(c, v.At))
 	} else {
 		parts = append(parts, "none yet")
 	}
@@ -129,6 +139,20 @@ func (v Snapshots) state(c snapshot.Container) (Tone, string) {
 		parts = append(parts, count(c.Missed, "run")+" missed")
 	}
 	return tone, strings.Join(parts, ", ")
+}
+
+// goesNext says which snapshot is dropped next, when and why.
+func (v Snapshots) goesNext(c snapshot.Container) string {
+	return fmt.Sprintf("goes next: %s, %s: %s", c.Drops.Name, c.Drops.At.In(v.Zone).Format("2006-01-02 15:04"), c.Drops.Reason)
+}
+
+// ageOf is how old the newest snapshot is, of how old it may get.
+func ageOf(c snapshot.Container, now time.Time) string {
+	text := "newest " + about(now.Sub(c.Newest)) + " old"
+	if !c.Limit.IsZero() {
+		text += " of " + strings.TrimPrefix(about(c.Limit.Sub(c.Newest)), "about ")
+	}
+	return text
 }
 
 type snapshotsJSON struct {
@@ -150,6 +174,8 @@ type snapshotsContainerJSON struct {
 	Next      time.Time             `json:"next,omitzero"`
 	Due       bool                  `json:"due"`
 	Overdue   bool                  `json:"overdue"`
+	Limit     time.Time             `json:"limit,omitzero"`
+	Drops     *nextDropJSON         `json:"dropsNext,omitempty"`
 	Missed    int                   `json:"missed"`
 	Taken     string                `json:"taken,omitempty"`
 	Dropped   []string              `json:"dropped"`
@@ -157,7 +183,23 @@ type snapshotsContainerJSON struct {
 	Refused   string                `json:"refused,omitempty"`
 	Error     string                `json:"error,omitempty"`
 	Runbook   []string              `json:"runbook,omitempty"`
+	Blocked   string                `json:"blocked,omitempty"`
+	Ways      []string              `json:"ways,omitempty"`
 	Snapshots []snapshotVerdictJSON `json:"snapshots"`
+}
+
+type nextDropJSON struct {
+	Name   string    `json:"name"`
+	At     time.Time `json:"at"`
+	Reason string    `json:"reason"`
+}
+
+// dropOf is the snapshot that goes next; nil where none does.
+func dropOf(d retention.NextDrop) *nextDropJSON {
+	if d.Name == "" {
+		return nil
+	}
+	return &nextDropJSON{d.Name, d.At.UTC(), d.Reason}
 }
 
 type snapshotVerdictJSON struct {
@@ -177,12 +219,13 @@ func (v Snapshots) JSON(w io.Writer) error {
 	for _, c := range v.Containers {
 		x := snapshotsContainerJSON{
 			ID: c.Ref.ID, Name: c.Name, Node: c.Ref.Node, Policy: c.Policy, Newest: c.Newest.UTC(), Next: c.Next.UTC(), Due: c.Due,
-			Overdue: c.Overdue, Missed: c.Missed, Taken: c.Taken, Dropped: append([]string{}, c.Dropped...), Refusals: []string{},
+			Overdue: c.Overdue, Limit: c.Limit.UTC(), Drops: dropOf(c.Drops), Missed: c.Missed, Taken: c.Taken, Dropped: append([]string{}, c.Dropped...), Refusals: []string{},
 			Snapshots: []snapshotVerdictJSON{},
 		}
 		for _, r := range c.Decision.Refusals {
 			x.Refusals = append(x.Refusals, c.Decision.Refused(r))
 		}
+		x.Blocked, x.Ways = plan.NoSnapshot(c.Unfit)
 		if c.Err != nil {
 			x.Error = c.Err.Error()
 		}
@@ -198,4 +241,42 @@ func (v Snapshots) JSON(w io.Writer) error {
 		doc.Containers = append(doc.Containers, x)
 	}
 	return writeJSON(w, doc)
+}
+
+// A SnapshotState is what a status tells of the snapshots of a container.
+type SnapshotState struct {
+	Policy  string        `json:"policy"`
+	Newest  time.Time     `json:"newest,omitzero"` // of the last good one
+	Limit   time.Time     `json:"limit,omitzero"`  // until when it is young enough
+	Overdue bool          `json:"overdue"`
+	Next    time.Time     `json:"next,omitzero"`
+	Due     bool          `json:"due"`
+	Drops   *nextDropJSON `json:"dropsNext,omitempty"`
+	Blocked string        `json:"blocked,omitempty"` // why none can be taken
+	Error   string        `json:"error,omitempty"`   // why it is not known, or that the container is stuck
+	Text    string        `json:"-"`
+}
+
+// SnapshotStates are those of a dry run, by VMID.
+func (v Snapshots) SnapshotStates() map[proxmox.VMID]*SnapshotState {
+	out := map[proxmox.VMID]*SnapshotState{}
+	for _, c := range v.Containers {
+		s := &SnapshotState{
+			Policy: c.Policy, Newest: c.Newest.UTC(), Limit: c.Limit.UTC(), Overdue: c.Overdue, Next: c.Next.UTC(), Due: c.Due, Drops: dropOf(c.Drops),
+		}
+		_, s.Text = v.state(c)
+		s.Text = "snapshots: " + c.Policy + ", " + s.Text
+		if c.Drops.Name != "" {
+			s.Text += "; " + v.goesNext(c)
+		}
+		if s.Blocked, _ = plan.NoSnapshot(c.Unfit); s.Blocked != "" {
+			s.Text += "; blocked: " + s.Blocked
+		}
+		if c.Err != nil {
+			s.Error = c.Err.Error()
+			s.Text += "; " + s.Error
+		}
+		out[c.Ref.ID] = s
+	}
+	return out
 }

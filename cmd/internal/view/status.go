@@ -27,6 +27,8 @@ type ContainerState struct {
 	Restart []string `json:"pendingRestart"`
 	// Problems say why it is not healthy.
 	Problems []string `json:"problems"`
+	// Snapshots is how it stands with its snapshot policy; nil: it has none, or is not there.
+	Snapshots *SnapshotState `json:"snapshots,omitempty"`
 }
 
 // Sync is the first axis.
@@ -169,6 +171,9 @@ func (x ContainerState) notes() []string {
 	}
 	if len(x.Restart) > 0 {
 		out = append(out, "pending until it restarts: "+Clean(strings.Join(x.Restart, ", ")))
+	}
+	if x.Snapshots != nil {
+		out = append(out, Clean(x.Snapshots.Text))
 	}
 	return out
 }
