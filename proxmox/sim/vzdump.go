@@ -124,7 +124,11 @@ func (d *dump) archive(t *task, g *guest) error {
 		s.stopped(g)
 	}
 	volid := d.volid(g)
-	t.print(fmt.Sprintf("INFO: creating vzdump archive '%s'", s.volumePath(volid)))
+	if d.onServer() {
+		t.print(fmt.Sprintf("INFO: creating Proxmox Backup Server archive '%s'", volid[strings.Index(volid, "/")+1:]))
+	} else {
+		t.print(fmt.Sprintf("INFO: creating vzdump archive '%s'", s.volumePath(volid)))
+	}
 	if err := t.work(); err != nil {
 		return err
 	}
@@ -167,9 +171,15 @@ func (d *dump) volumes(t *task, g *guest) (int64, error) {
 var compressions = map[string]string{"": ".tar", "0": ".tar", "1": ".tar.lzo", "lzo": ".tar.lzo", "gzip": ".tar.gz", "zstd": ".tar.zst"}
 
 func (d *dump) volid(g *guest) string {
+	if d.onServer() {
+		return fmt.Sprintf("%s:backup/ct/%d/%s", d.storage, g.id, d.call.sim.opts.Now().UTC().Format("2006-01-02T15:04:05Z"))
+	}
 	return fmt.Sprintf("%s:backup/vzdump-lxc-%d-%s%s", d.storage, g.id, d.call.sim.opts.Now().Format(archiveStamp),
 		compressions[d.set["compress"]])
 }
+
+// onServer reports whether the backup goes to a Proxmox Backup Server.
+func (d *dump) onServer() bool { return d.call.sim.st.Storages[d.storage].Type == "pbs" }
 
 // keep notes the archive, and removes older ones by the retention of the call or the storage.
 func (d *dump) keep(t *task, g *guest, volid string, b *Backup) {
