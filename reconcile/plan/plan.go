@@ -22,6 +22,7 @@ type Plan struct {
 	Unclaimed []Unclaimed    // containers with the owner's tag that the spec does not declare
 	Unused    []UnusedVolume // volumes of declared containers that nothing mounts: kept until somebody says otherwise
 	Warnings  []string       // what a person should know though nothing is blocked, as that a storage may fill up
+	Notes     []string       // what a person may want to know and is as the spec says, as what backups do not hold
 	InSync    int            // declared containers that are as they shall be
 
 	needs Needs // what was found missing on the way

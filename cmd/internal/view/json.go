@@ -54,6 +54,7 @@ type planJSON struct {
 	Unclaimed  []unclaimedJSON `json:"unclaimed"`
 	Unused     []unusedJSON    `json:"unused"`
 	Warnings   []string        `json:"warnings,omitempty"`
+	Notes      []string        `json:"notes,omitempty"`
 }
 
 type summaryJSON struct {
@@ -151,7 +152,7 @@ func (p Plan) document() planJSON {
 		},
 		Containers: []containerJSON{}, Templates: []otherJSON{}, BackupJobs: []otherJSON{},
 		HostMounts: []otherJSON{}, Snippets: []otherJSON{},
-		Unclaimed: []unclaimedJSON{}, Unused: []unusedJSON{}, Warnings: p.Warnings,
+		Unclaimed: []unclaimedJSON{}, Unused: []unusedJSON{}, Warnings: p.Warnings, Notes: p.Notes,
 	}
 	blocked := map[plan.Subject][]blockedJSON{}
 	names := map[plan.Subject]string{}
