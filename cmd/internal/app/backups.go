@@ -34,7 +34,7 @@ never removed, and nothing is ever restored over a container.` + exits("0  shown
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newBackupsList(s), newBackupsVerify(s))
+	cmd.AddCommand(newBackupsList(s), newBackupsVerify(s), newBackupsRestore(s))
 	return cmd
 }
 
