@@ -34,7 +34,7 @@ never removed, and nothing is ever restored over a container.` + exits("0  shown
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newBackupsList(s), newBackupsVerify(s), newBackupsRestore(s))
+	cmd.AddCommand(newBackupsList(s), newBackupsVerify(s), newBackupsRestore(s), newBackupsDrill(s))
 	return cmd
 }
 
@@ -75,11 +75,18 @@ func (ses *session) backups(ctx context.Context, want *spec.State) (b backups, e
 	if _, b.have, err = ses.reconciler(plan.Policy{}).Plan(ctx, want); err != nil {
 		return b, err
 	}
-	if b.drills, err = backup.OpenDrills(strings.TrimSuffix(ses.journal, filepath.Ext(ses.journal)) + ".drills"); err != nil {
-		ses.log.Warn("drills are remembered anew", "err", err)
-	}
+	b.drills = ses.drills()
 	b.found, err = backup.Find(ctx, ses.client, b.have.Nodes)
 	return b, err
+}
+
+// drills are those that are remembered on this machine.
+func (ses *session) drills() *backup.Drills {
+	d, err := backup.OpenDrills(strings.TrimSuffix(ses.journal, filepath.Ext(ses.journal)) + ".drills")
+	if err != nil {
+		ses.log.Warn("drills are remembered anew", "err", err)
+	}
+	return d
 }
 
 // report is all of it, of some containers or, where none are named, of all.

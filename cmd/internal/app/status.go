@@ -2,6 +2,7 @@ package app
 
 import (
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -55,6 +56,12 @@ func showStatus(cmd *cobra.Command, s *Streams, output, path string) error {
 	}
 	for _, u := range p.Unclaimed {
 		shown.Containers = append(shown.Containers, view.UnclaimedState(u, have.Containers[u.Ref.ID]))
+	}
+	drills := ses.drills()
+	for i := range shown.Containers {
+		if d := drills.Of(shown.Containers[i].ID); d != nil {
+			shown.Containers[i].Drill = view.DrillText(*d, time.Now())
+		}
 	}
 	shown.Others = view.OthersOf(p)
 	if err := write(shown); err != nil {

@@ -71,7 +71,7 @@ func (v Backups) container(out *printer, l layout, c backup.Container) {
 		l.hanging(out, v.archive(a), rowIndent)
 	}
 	if c.Drill != nil {
-		l.hanging(out, v.drill(*c.Drill), rowIndent)
+		l.hanging(out, DrillText(*c.Drill, v.At), rowIndent)
 	}
 }
 
@@ -136,11 +136,13 @@ func (v Backups) archive(a backup.Archive) string {
 	return strings.Join(parts, "  ")
 }
 
-func (v Backups) drill(d backup.Drill) string {
+// DrillText is what came of a drill, in a line.
+func DrillText(d backup.Drill, now time.Time) string {
+	when := Backups{Report: backup.Report{At: now}}.age(d.At)
 	if d.Failed != "" {
-		return fmt.Sprintf("drill %s: failed with %s: %s", v.age(d.At), Clean(d.Archive), Clean(d.Failed))
+		return fmt.Sprintf("backup drill %s: failed with %s: %s", when, Clean(d.Archive), Clean(d.Failed))
 	}
-	return fmt.Sprintf("drill %s: %s was restored and ran (%s)", v.age(d.At), Clean(d.Archive), d.Took.Round(time.Second))
+	return fmt.Sprintf("backup drill %s: %s was restored and ran (%s)", when, Clean(d.Archive), d.Took.Round(time.Second))
 }
 
 // roughly is a size in three digits: "1.05 MiB".

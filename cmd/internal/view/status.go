@@ -26,6 +26,8 @@ type ContainerState struct {
 	Restart []string `json:"pendingRestart"`
 	// Problems say why it is not healthy.
 	Problems []string `json:"problems"`
+	// Drill is what came of the last drill of a backup, in words; empty: there was none.
+	Drill string `json:"backupDrill,omitempty"`
 }
 
 // Sync is the first axis.
@@ -160,6 +162,9 @@ func (x ContainerState) notes() []string {
 	}
 	if len(x.Restart) > 0 {
 		out = append(out, "pending until it restarts: "+Clean(strings.Join(x.Restart, ", ")))
+	}
+	if x.Drill != "" {
+		out = append(out, Clean(x.Drill))
 	}
 	return out
 }
