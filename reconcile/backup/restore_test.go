@@ -17,6 +17,7 @@ import (
 	"github.com/felhom/tend/reconcile/backup"
 	"github.com/felhom/tend/reconcile/execute"
 	"github.com/felhom/tend/reconcile/journal"
+	"github.com/felhom/tend/reconcile/plan"
 	"github.com/felhom/tend/spec"
 )
 
@@ -32,7 +33,7 @@ const (
 var nodes = map[string]bool{"pve1": true}
 
 // lab is a node with container 101, which runs, and a backup of it.
-func lab(t *testing.T, o sim.Options) *sim.Sim {
+func lab(t *testing.T, o sim.Options, edit ...func(*sim.State)) *sim.Sim {
 	t.Helper()
 	text, err := os.ReadFile("../../testdata/pve/lab.yaml")
 	if err != nil {
@@ -48,6 +49,9 @@ func lab(t *testing.T, o sim.Options) *sim.Sim {
 	}
 	st.Containers = map[proxmox.VMID]*sim.Container{101: {Node: "pve1", Config: config, Running: true}}
 	st.Backups[archive] = &sim.Backup{Size: 1 << 20, CTime: 1795316404, Node: "pve1", Config: config}
+	for _, f := range edit {
+		f(st)
+	}
 	o.Seed = 1
 	s, err := sim.New(st, o)
 	if err != nil {
@@ -289,4 +293,33 @@ func killed(t *testing.T, want *spec.State, i int, after bool) bool {
 	}
 	swapped(t, s)
 	return !t.Failed()
+}
+
+// A token with the role that tend doctor --role --backups prints can do all of it.
+func TestBackupRole(t *testing.T) {
+	t.Parallel()
+	want := loaded(t, home)
+	s := lab(t, sim.Options{}, func(st *sim.State) {
+		st.ACL = nil
+		for i, g := range plan.BackupRole(want) {
+			role := fmt.Sprintf("Mini%d", i)
+			st.Roles[role] = g.Privileges
+			st.ACL = append(st.ACL, sim.ACL{Path: g.Path, Role: role, User: "felhom@pve"}, sim.ACL{Path: g.Path, Role: role, Token: agent})
+		}
+	})
+	x := executorOn(s.As(agent), nil)
+	found, err := backup.Find(t.Context(), x.Client, nodes)
+	if err != nil || found.Archive(archive) == nil {
+		t.Fatalf("%+v, %v", found, err)
+	}
+	if v := backup.Verify(t.Context(), x.Client, *found.Archive(archive), nil, nil, time.Now()); !v.Sound() {
+		t.Errorf("verify: %v", v.Wrong)
+	}
+	if d, err := drilled(t.Context(), x); err != nil || d.Failed != "" {
+		t.Errorf("drill: %q, %v", d.Failed, err)
+	}
+	if err := swap(t.Context(), x, want); err != nil {
+		t.Fatalf("swap: %v", err)
+	}
+	swapped(t, s)
 }

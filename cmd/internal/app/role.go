@@ -12,7 +12,7 @@ const (
 )
 
 // showRole shows the smallest privileges for a spec. It needs no cluster.
-func showRole(s *Streams, output, path string) error {
+func showRole(s *Streams, output, path string, backups bool) error {
 	write, err := s.output(output, "text", "json")
 	if err != nil {
 		return err
@@ -21,5 +21,9 @@ func showRole(s *Streams, output, path string) error {
 	if err != nil {
 		return err
 	}
-	return write(view.Role{Grants: plan.Role(want), User: roleUser, Token: roleToken})
+	grants := plan.Role(want)
+	if backups {
+		grants = plan.BackupRole(want)
+	}
+	return write(view.Role{Grants: grants, User: roleUser, Token: roleToken})
 }
