@@ -111,6 +111,9 @@ func (d *dump) archive(t *task, g *guest) error {
 		state = "running"
 	}
 	t.print("INFO: status = " + state)
+	if err := d.limit(g); err != nil {
+		return err
+	}
 	mode := d.mode(t, g)
 	t.print("INFO: backup mode: "+mode, "INFO: ionice priority: "+cmp.Or(d.set["ionice"], "7"), "INFO: CT Name: "+g.name())
 	data, err := d.volumes(t, g)
@@ -201,6 +204,27 @@ func (d *dump) keep(t *task, g *guest, volid string, b *Backup) {
 		t.print("INFO: adding notes to backup")
 	}
 	d.prune(t, g)
+}
+
+// limit refuses one more backup than retention keeps, where none is to be removed (VZDump.pm, exec_backup_task).
+func (d *dump) limit(g *guest) error {
+	s, most, have := d.call.sim, 0, 0
+	keep, err := parseKeep(cmp.Or(d.set["prune-backups"], s.st.Storages[d.storage].Prune, "keep-all=1"))
+	if err != nil || d.set["remove"] != "0" || truthy(keep["keep-all"]) {
+		return nil
+	}
+	for _, n := range keep {
+		most += int(mustFloat(n))
+	}
+	for volid, b := range s.st.Backups {
+		if n, err := s.parseVolume(volid); err == nil && n.storage == d.storage && n.owner == g.id && !b.Protected {
+			have++
+		}
+	}
+	if have >= most {
+		return dief("There is a max backup limit of %d enforced by the target storage or the vzdump parameters. Either increase the limit or delete old backups.", most)
+	}
+	return nil
 }
 
 func (d *dump) prune(t *task, g *guest) {

@@ -14,6 +14,11 @@ import (
 
 // container does what is due for one container.
 func (r *run) container(ctx context.Context, s subject, c *Container) error {
+	if instead, err := r.fallsBack(ctx, s); err != nil {
+		return err
+	} else if instead {
+		return r.backups(ctx, s, c)
+	}
 	have, err := r.list(ctx, s)
 	if err != nil {
 		return err

@@ -39,6 +39,8 @@ type Keeper struct {
 	PerNode, PerStorage int
 	// TaskTimeout is how long a task is waited for: 30 minutes where 0. The task itself goes on.
 	TaskTimeout time.Duration
+	// BackupTimeout is the same for a backup in place of a snapshot: 6 hours where 0.
+	BackupTimeout time.Duration
 	// Progress is told what happens, one event at a time; nil: nobody is.
 	Progress func(Event)
 	// Stop asks for an end: when it is closed, tasks in flight are waited for, and nothing else is begun.
@@ -102,6 +104,7 @@ func (k *Keeper) Run(ctx context.Context, want *spec.State, o Options) (Report, 
 func (k Keeper) withDefaults() *Keeper {
 	k.PerNode, k.PerStorage = cmp.Or(k.PerNode, 2), cmp.Or(k.PerStorage, 1)
 	k.TaskTimeout = cmp.Or(k.TaskTimeout, 30*time.Minute)
+	k.BackupTimeout = cmp.Or(k.BackupTimeout, 6*time.Hour)
 	if k.Watcher == nil {
 		k.Watcher = proxmox.NewTaskWatcher(k.Client, proxmox.WatchOptions{})
 	}
