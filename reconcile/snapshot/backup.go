@@ -101,7 +101,7 @@ func (r *run) backUp(ctx context.Context, s subject, have retention.Shelf, c *Co
 
 // remove removes what retention gives up.
 func (r *run) remove(ctx context.Context, s subject, have retention.Shelf, failed bool, c *Container) error {
-	m := retention.Moment{Now: r.now, CreateFailed: failed, Consent: r.Consent}
+	m := retention.Moment{Now: time.Now(), CreateFailed: failed, Consent: r.Consent}
 	c.Decision, c.Volumes = retention.Decide(have.List, s.policy, m), have.Volumes
 	held := map[string]bool{} // by notes that lists do not show
 	for !r.Keep && !r.DryRun && !r.stopping() && ctx.Err() == nil {
