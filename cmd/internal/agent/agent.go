@@ -26,6 +26,7 @@ import (
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/proxmox/calendar"
 	"github.com/felhom/tend/reconcile"
+	"github.com/felhom/tend/reconcile/backup"
 	"github.com/felhom/tend/reconcile/permit"
 	"github.com/felhom/tend/reconcile/plan"
 	"github.com/felhom/tend/reconcile/schedule"
@@ -61,6 +62,8 @@ type Options struct {
 	Reconciler func(plan.Policy) *reconcile.Reconciler
 	// Snapshots carries out snapshot policies; nil: nobody does.
 	Snapshots *snapshot.Keeper
+	// Drills reads the drills of backups that are remembered; nil: none are.
+	Drills func() *backup.Drills
 	// Requests are how many requests to Proxmox got which answer; nil: not known.
 	Requests func() []report.Requests
 	// User is who the agent is on the cluster: "tend@pve!agent". What others do is told as theirs.
