@@ -116,9 +116,7 @@ func TestDrillEveryFault(t *testing.T) {
 	for name, f := range map[string]sim.Fault{"refused": {Status: 500, Reason: "something is wrong"}, "cut after": {Cut: true, After: true}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for i, reached := 1, true; reached; i++ {
-				reached = drillFaulty(t, i, f)
-			}
+			calls(func(i int) bool { return drillFaulty(t, i, f) })
 		})
 	}
 }
