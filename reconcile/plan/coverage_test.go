@@ -1,12 +1,15 @@
 package plan_test
 
 import (
+	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/reconcile/plan"
+	"github.com/felhom/tend/spec/load"
 	"github.com/felhom/tend/spec/setting"
 )
 
@@ -30,5 +33,26 @@ func TestCoverage(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// A policy with a fallback is carried out where there can be no snapshots, so that nothing is warned of.
+func TestFallbackNote(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ policy, notes, warnings string }{
+		{`{schedule: daily, keep: {last: 1}, fallback: {backup: nas}}`, "101 web has backups on nas in place of the snapshots of policy p", ""},
+		{`{schedule: daily, keep: {last: 1}}`, "", "101 web has a snapshot policy"},
+	} {
+		text := "cluster: {name: home}\nsnapshotPolicies: {p: " + tc.policy + "}\ncontainers: {web: {id: 101, node: pve1, " +
+			"rootfs: {storage: tank, size: 1GiB}, mounts: {/media: {hostPath: /mnt/media}}, snapshots: p}}\n"
+		want, err := load.Load(fstest.MapFS{"home.yaml": {Data: []byte(text)}}, load.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := plan.Compute(want, &plan.Live{Nodes: map[string]bool{"pve1": true}}, plan.Policy{})
+		notes, warnings := strings.Join(p.Notes, "\n"), strings.Join(p.Warnings, "\n")
+		if (tc.notes == "") != (notes == "") || !strings.HasPrefix(notes, tc.notes) || !strings.HasPrefix(warnings, tc.warnings) || tc.warnings == "" && warnings != "" {
+			t.Errorf("%s: notes %q, warnings %q", tc.policy, notes, warnings)
+		}
 	}
 }

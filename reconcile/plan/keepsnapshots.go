@@ -90,10 +90,15 @@ func BlocksSnapshots(settings setting.Record) (mounts []string) {
 // offers warns of containers that shall have snapshots and cannot, and says what helps.
 func (c *computation) offers() {
 	for _, w := range c.want.Containers {
-		if c.want.PolicyOf(w) == nil {
+		p := c.want.PolicyOf(w)
+		if p == nil {
 			continue
 		}
-		if why, ways := OfferKeepSnapshots(c.want.Settings(w)); why != "" {
+		switch why, ways := OfferKeepSnapshots(c.want.Settings(w)); {
+		case why == "":
+		case p.Fallback != "":
+			c.plan.Notes = append(c.plan.Notes, fmt.Sprintf("%s has backups on %s in place of the snapshots of policy %s: %s", w.Label(), p.Fallback, p.Name, why))
+		default:
 			c.plan.Warnings = append(c.plan.Warnings, fmt.Sprintf("%s has a snapshot policy, and %s; %s", w.Label(), why, join(ways)))
 		}
 	}
