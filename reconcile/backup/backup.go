@@ -168,6 +168,7 @@ type Container struct {
 	Name     string // empty where neither spec nor cluster know it
 	Declared bool
 	Exists   bool
+	Role     Role      // by its tag; empty: it has none
 	Archives []Archive // newest first
 	Promises []Promise
 	Covers   *plan.Coverage // what its backups hold, as it is declared or is now; nil: not known
@@ -211,6 +212,11 @@ func Judge(want *spec.State, have *plan.Live, f Found, now time.Time) Report {
 		c := get(w.ID)
 		covers := plan.CoverageOf(want.Settings(w))
 		c.Declared, c.Name, c.Covers = true, w.Name, &covers
+	}
+	for id, o := range have.Containers {
+		if r := roleOf(o.Tags, want.Cluster.Owner); r != "" {
+			get(id).Role = r
+		}
 	}
 	for _, a := range f.Archives {
 		c := get(a.Guest)

@@ -43,8 +43,7 @@ func Look(ctx context.Context, c *proxmox.Client, owner string, nodes map[string
 			return nil, fmt.Errorf("list containers of node %s: %w", node, err)
 		}
 		for _, s := range list {
-			role := hasTag(s.Tags, Restored.Tag(owner)) || hasTag(s.Tags, Replaced.Tag(owner)) || hasTag(s.Tags, Scratch.Tag(owner))
-			if !asked[s.ID] && !role {
+			if !asked[s.ID] && roleOf(s.Tags, owner) == "" {
 				continue
 			}
 			g := &Guest{Ref: proxmox.Ref{Node: node, ID: s.ID}, Name: s.Name, Running: s.Status == proxmox.Running, Tags: s.Tags}

@@ -83,10 +83,7 @@ func marked(description, owner string, m Mark) string {
 func tagged(tags []string, owner, more string) string {
 	out := []string{}
 	for _, t := range tags {
-		own := strings.EqualFold(t, owner)
-		for _, r := range []Role{Restored, Replaced, Scratch} {
-			own = own || strings.EqualFold(t, r.Tag(owner))
-		}
+		own := strings.EqualFold(t, owner) || roleOf([]string{t}, owner) != ""
 		if !own && !strings.EqualFold(t, more) {
 			out = append(out, t)
 		}
@@ -101,4 +98,14 @@ func hasTag(tags []string, tag string) bool {
 		}
 	}
 	return false
+}
+
+// roleOf is the role whose tag is among some; "" where none is.
+func roleOf(tags []string, owner string) Role {
+	for _, r := range []Role{Restored, Replaced, Scratch} {
+		if hasTag(tags, r.Tag(owner)) {
+			return r
+		}
+	}
+	return ""
 }

@@ -78,7 +78,14 @@ func (v Backups) container(out *printer, l layout, c backup.Container) {
 func (v Backups) state(c backup.Container) (Tone, string) {
 	var parts []string
 	tone := plain
+	roles := map[backup.Role]string{
+		backup.Restored: "a copy that a restore made, not in its place",
+		backup.Replaced: "kept: a restored copy is in its place",
+		backup.Scratch:  "left by a drill: the next one removes it",
+	}
 	switch {
+	case c.Role != "":
+		parts, tone = append(parts, roles[c.Role]), yellow
 	case !c.Exists && !c.Declared:
 		parts, tone = append(parts, "no such container"), dim
 	case !c.Declared:
@@ -174,6 +181,7 @@ type backupsContainerJSON struct {
 	Name     string        `json:"name"`
 	Declared bool          `json:"declared"`
 	Exists   bool          `json:"exists"`
+	Role     backup.Role   `json:"role,omitempty"`
 	State    backup.State  `json:"state"`
 	Jobs     []promiseJSON `json:"jobs"`
 	Holds    []string      `json:"holds,omitempty"`
@@ -232,7 +240,7 @@ func (v Backups) JSON(w io.Writer) error {
 
 func (v Backups) containerJSON(c backup.Container) backupsContainerJSON {
 	x := backupsContainerJSON{
-		ID: c.ID, Name: c.Name, Declared: c.Declared, Exists: c.Exists, State: c.State(), Drill: c.Drill,
+		ID: c.ID, Name: c.Name, Declared: c.Declared, Exists: c.Exists, Role: c.Role, State: c.State(), Drill: c.Drill,
 		Jobs: []promiseJSON{}, Backups: []archiveJSON{},
 	}
 	for _, p := range c.Promises {
