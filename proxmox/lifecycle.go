@@ -199,7 +199,10 @@ type BackupParams struct {
 	Notes     string // template of the notes, as "{{guestname}} nightly"
 	Protected bool   // mark it as protected, so that it is never pruned
 	Prune     string // retention of older ones, as "keep-last=3"; the storage's own where empty
-	Bandwidth int64  // limit in KiB/s; 0 leaves it to Proxmox
+	// KeepOld removes none of the older ones, whatever the storage's retention is. Where that limits their number and it is
+	// reached, the backup fails (pve-manager VZDump.pm, exec_backup_task).
+	KeepOld   bool
+	Bandwidth int64 // limit in KiB/s; 0 leaves it to Proxmox
 }
 
 // Backup backs up guests with vzdump. Where none of them is on this node, Proxmox answers "OK" and runs no task: the
@@ -214,6 +217,9 @@ func (c *Client) Backup(ctx context.Context, node string, b BackupParams) (UPID,
 	p.text("notes-template", b.Notes)
 	p.flag("protected", b.Protected)
 	p.text("prune-backups", b.Prune)
+	if b.KeepOld {
+		p.text("remove", "0")
+	}
 	p.number("bwlimit", b.Bandwidth)
 	r := Request{Method: "POST", Path: nodePath(node, "/vzdump"), Params: p.values()}
 	data, err := c.t.Do(ctx, r)

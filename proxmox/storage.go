@@ -55,8 +55,21 @@ type Volume struct {
 	Guest     VMID      `pve:"vmid"`
 	Parent    string    `pve:"parent"` // the base volume of a linked clone
 	Subtype   string    `pve:"subtype"`
-	Notes     string    `pve:"notes"`
+	Notes     string    `pve:"notes"` // of a backup, the first line
 	Protected bool      `pve:"protected"`
+
+	// Of backups on a Proxmox Backup Server alone:
+
+	Verification Verification `pve:"verification"`
+	Encrypted    string       `pve:"encrypted"` // fingerprint of the key, or "1"; empty where it is not
+}
+
+// A Verification is what a Proxmox Backup Server found when it last read a backup whole and compared it with its
+// checksums (pve-storage PBSPlugin.pm, list_volumes). Its zero value says that this was never done, or that the storage
+// cannot do it.
+type Verification struct {
+	State string `pve:"state"` // "ok" or "failed"
+	Task  string `pve:"upid"`  // of the server; it is no task of a node
 }
 
 // A Use is how much a volume may hold and how much room it takes, in bytes.
@@ -82,4 +95,21 @@ func (c *Client) StorageContent(ctx context.Context, node, storage string, f Con
 	p.text("content", string(f.Content))
 	p.number("vmid", int64(f.Guest))
 	return list, c.get(ctx, nodePath(node, "/storage/"+escape(storage)+"/content"), p.values(), &list)
+}
+
+// BackupNotes reads all notes of a backup; lists tell their first line alone.
+func (c *Client) BackupNotes(ctx context.Context, node, volume string) (string, error) {
+	storage, _, _ := strings.Cut(volume, ":")
+	var a struct {
+		Notes string `pve:"notes"`
+	}
+	err := c.get(ctx, nodePath(node, "/storage/"+escape(storage)+"/content/"+escape(volume)), nil, &a)
+	return a.Notes, err
+}
+
+// DeleteBackup removes a backup. One that is protected is refused. It needs Datastore.AllocateSpace on the storage and
+// VM.Backup on the guest (pve-storage API2/Storage/Content.pm, delete).
+func (c *Client) DeleteBackup(ctx context.Context, node, volume string) (UPID, error) {
+	storage, _, _ := strings.Cut(volume, ":")
+	return c.task(ctx, "DELETE", nodePath(node, "/storage/"+escape(storage)+"/content/"+escape(volume)), params{})
 }

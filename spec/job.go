@@ -128,6 +128,11 @@ var (
 		Path: "notes", PVE: "notes-template", Type: setting.Text("text of one line", atMostLine(1024)), Example: `"{{guestname}} {{node}}"`,
 		Doc: "Notes of each backup, with {{cluster}}, {{guestname}}, {{node}} and {{vmid}} filled in.",
 	}
+	JobMaxAge = setting.Key[time.Duration]{
+		Path: "maxAge", Type: PolicyMaxAge.Type, Virtual: true, Example: "192h",
+		Doc: "How old the newest backup of a container may be before it is shown as overdue. Absent: when the next one " +
+			"was due, and up to half a day for the job to get to the container.",
+	}
 	JobRepeatMissed = setting.Key[bool]{
 		Path: "repeatMissed", PVE: "repeat-missed", Type: setting.Boolean(), Absent: new(false), Example: "true",
 		Doc: "Run it as soon as possible where the node was off at its time.",
@@ -180,7 +185,7 @@ var JobFields = setting.Object{
 		"pbs":    {Doc: "What is for storages of a Proxmox Backup Server only.", Example: "{changeDetection: metadata}"},
 		"notify": {Doc: "Who is told how runs went.", Example: "{mode: notification-system}"},
 	},
-	Rows: append([]setting.Row{JobID, JobAdopt, JobTags}, JobSettings...),
+	Rows: append([]setting.Row{JobID, JobAdopt, JobTags, JobMaxAge}, JobSettings...),
 }
 
 // JobSettings are the rows that are told to Proxmox, each with its own option.
@@ -208,6 +213,7 @@ type BackupJob struct {
 	ID       string // in Proxmox, where the spec says one; see State.JobID
 	Adopt    bool
 	Tags     []string       // select containers by their tags; nil: Settings says which guests
+	MaxAge   time.Duration  // of the newest backup; 0: as the schedule says
 	Settings setting.Record // values of the rows of JobSettings, as written
 	Place    Place
 }
@@ -216,6 +222,7 @@ type BackupJob struct {
 func NewBackupJob(name string, r setting.Record, at Place) *BackupJob {
 	j := &BackupJob{
 		Name: name, Place: at, ID: JobID.Or(r, ""), Adopt: JobAdopt.Or(r, false), Tags: JobTags.Or(r, nil), Settings: setting.Record{},
+		MaxAge: JobMaxAge.Or(r, 0),
 	}
 	for _, row := range JobSettings {
 		if v, ok := r[row.SpecPath()]; ok {
@@ -239,6 +246,9 @@ func (j *BackupJob) Record() setting.Record {
 	}
 	if j.Tags != nil {
 		JobTags.Set(r, j.Tags)
+	}
+	if j.MaxAge > 0 {
+		JobMaxAge.Set(r, j.MaxAge)
 	}
 	return r
 }

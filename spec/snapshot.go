@@ -75,7 +75,8 @@ var (
 	}
 	PolicyFallback = setting.Key[string]{
 		Path: "fallback.backup", Type: setting.StorageName(), Example: "backups",
-		Doc: "Storage for a backup in place of the snapshot where the container cannot have any, as with a bind mount.",
+		Doc: "Storage for a backup in place of the snapshot where the container cannot have any, as with a bind mount: by the same " +
+			"schedule and retention. Backups of others, and those that are protected, are never removed and not counted.",
 	}
 	PolicyBefore        = hookCommand("hooks.before.command", "Command that is run in the container before the snapshot, as root.", "[fsfreeze, -f, /data]")
 	PolicyBeforeTimeout = hookTimeout("hooks.before.timeout")

@@ -146,6 +146,12 @@ func (c *call) backupRows(id string) []map[string]any {
 		if b.Protected {
 			row["protected"] = 1
 		}
+		if n.format == "pbs-ct" {
+			row["format"] = n.format
+			if b.Verification != "" {
+				row["verification"] = map[string]any{"state": b.Verification, "upid": "UPID:pbs:00000001:00000001:00000001:00000001:verificationjob::root@pam:"}
+			}
+		}
 		rows = append(rows, row)
 	}
 	return rows

@@ -217,6 +217,9 @@ func (cr *creation) recover(t *task, g *guest) (*conf, error) {
 	if b == nil {
 		return nil, dief("volume '%s' does not exist", cr.archive)
 	}
+	if b.Damaged {
+		return nil, dief("ERROR: archive contains no configuration file")
+	}
 	from := parseConf(b.Config, func(string) {})
 	for _, k := range sortedKeys(from.values) {
 		if _, given := cr.settings[k]; isFamily(k, "net") && !given && !c.isRoot() {

@@ -27,9 +27,12 @@ func (s *Sim) markBackups(storage string, keep map[string]string, vmid, kind str
 		}
 		r := &pruneRow{VolID: volid, VMID: int(n.owner), Type: "lxc", CTime: s.st.Backups[volid].CTime}
 		m := archiveTime.FindStringSubmatch(volid)
-		if m == nil {
+		switch {
+		case n.format == "pbs-ct": // the server prunes; its groups are those of a guest
+			groups["lxc"+n.owner.String()] = append(groups["lxc"+n.owner.String()], r)
+		case m == nil:
 			r.Mark = "renamed"
-		} else {
+		default:
 			r.Type = m[1]
 			if at, err := time.ParseInLocation(archiveStamp, m[3], s.opts.Now().Location()); err == nil {
 				r.CTime = at.Unix()

@@ -147,6 +147,10 @@ type Backup struct {
 	Protected bool   `yaml:"protected,omitempty"`
 	Node      string `yaml:"node,omitempty"`
 	Config    string `yaml:"config"` // the container's config file as it was
+	// Verification is what a Proxmox Backup Server found: "ok" or "failed"; empty: it has not looked.
+	Verification string `yaml:"verification,omitempty"`
+	// Damaged says that the archive cannot be unpacked.
+	Damaged bool `yaml:"damaged,omitempty"`
 }
 
 // A Pool is a resource pool.

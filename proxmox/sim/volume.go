@@ -57,7 +57,26 @@ func (s *Sim) parseVolume(volid string) (volName, error) {
 	if storageKinds[cfg.Type].files {
 		return v, v.parseFile()
 	}
+	if cfg.Type == "pbs" {
+		return v, v.parseArchive()
+	}
 	return v, v.parseBlock(cfg.Type)
+}
+
+var pbsBackup = regexp.MustCompile(`^backup/([^\s_]+)/([^\s_]+)/([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)$`)
+
+// parseArchive is pve-storage PBSPlugin.pm, parse_volname.
+func (v *volName) parseArchive() error {
+	m := pbsBackup.FindStringSubmatch(v.name)
+	if m == nil {
+		return dief("unable to parse PBS volume name '%s'", v.name)
+	}
+	v.kind, v.format = "backup", "pbs-"+m[1]
+	if m[1] == "ct" || m[1] == "vm" {
+		id, err := parseVMID(m[2])
+		v.owner, v.owned = id, err == nil
+	}
+	return nil
 }
 
 func (v *volName) parseFile() error {
@@ -318,6 +337,8 @@ func (s *Sim) volumePath(volid string) string {
 		return "/dev/" + cfg.VGName + "/" + name
 	case cfg.Type == "rbd":
 		return "/dev/rbd-pve/" + cfg.Pool + "/" + name
+	case cfg.Type == "pbs":
+		return "pbs://" + id + "/" + file
 	case dir == "vztmpl":
 		return cfg.Path + "/template/cache/" + file
 	case dir == "iso":

@@ -111,6 +111,9 @@ func (d *dump) archive(t *task, g *guest) error {
 		state = "running"
 	}
 	t.print("INFO: status = " + state)
+	if err := d.limit(g); err != nil {
+		return err
+	}
 	mode := d.mode(t, g)
 	t.print("INFO: backup mode: "+mode, "INFO: ionice priority: "+cmp.Or(d.set["ionice"], "7"), "INFO: CT Name: "+g.name())
 	data, err := d.volumes(t, g)
@@ -124,7 +127,11 @@ func (d *dump) archive(t *task, g *guest) error {
 		s.stopped(g)
 	}
 	volid := d.volid(g)
-	t.print(fmt.Sprintf("INFO: creating vzdump archive '%s'", s.volumePath(volid)))
+	if d.onServer() {
+		t.print(fmt.Sprintf("INFO: creating Proxmox Backup Server archive '%s'", volid[strings.Index(volid, "/")+1:]))
+	} else {
+		t.print(fmt.Sprintf("INFO: creating vzdump archive '%s'", s.volumePath(volid)))
+	}
 	if err := t.work(); err != nil {
 		return err
 	}
@@ -167,9 +174,15 @@ func (d *dump) volumes(t *task, g *guest) (int64, error) {
 var compressions = map[string]string{"": ".tar", "0": ".tar", "1": ".tar.lzo", "lzo": ".tar.lzo", "gzip": ".tar.gz", "zstd": ".tar.zst"}
 
 func (d *dump) volid(g *guest) string {
+	if d.onServer() {
+		return fmt.Sprintf("%s:backup/ct/%d/%s", d.storage, g.id, d.call.sim.opts.Now().UTC().Format("2006-01-02T15:04:05Z"))
+	}
 	return fmt.Sprintf("%s:backup/vzdump-lxc-%d-%s%s", d.storage, g.id, d.call.sim.opts.Now().Format(archiveStamp),
 		compressions[d.set["compress"]])
 }
+
+// onServer reports whether the backup goes to a Proxmox Backup Server.
+func (d *dump) onServer() bool { return d.call.sim.st.Storages[d.storage].Type == "pbs" }
 
 // keep notes the archive, and removes older ones by the retention of the call or the storage.
 func (d *dump) keep(t *task, g *guest, volid string, b *Backup) {
@@ -191,6 +204,27 @@ func (d *dump) keep(t *task, g *guest, volid string, b *Backup) {
 		t.print("INFO: adding notes to backup")
 	}
 	d.prune(t, g)
+}
+
+// limit refuses one more backup than retention keeps, where none is to be removed (VZDump.pm, exec_backup_task).
+func (d *dump) limit(g *guest) error {
+	s, most, have := d.call.sim, 0, 0
+	keep, err := parseKeep(cmp.Or(d.set["prune-backups"], s.st.Storages[d.storage].Prune, "keep-all=1"))
+	if err != nil || d.set["remove"] != "0" || truthy(keep["keep-all"]) {
+		return nil
+	}
+	for _, n := range keep {
+		most += int(mustFloat(n))
+	}
+	for volid, b := range s.st.Backups {
+		if n, err := s.parseVolume(volid); err == nil && n.storage == d.storage && n.owner == g.id && !b.Protected {
+			have++
+		}
+	}
+	if have >= most {
+		return dief("There is a max backup limit of %d enforced by the target storage or the vzdump parameters. Either increase the limit or delete old backups.", most)
+	}
+	return nil
 }
 
 func (d *dump) prune(t *task, g *guest) {

@@ -173,6 +173,9 @@ func extractConfig(c *call) (any, error) {
 	if b == nil {
 		return nil, dief("volume '%s' does not exist", volid)
 	}
+	if b.Damaged {
+		return nil, dief("ERROR: archive contains no configuration file")
+	}
 	return b.Config, nil
 }
 

@@ -24,7 +24,7 @@ func (l *lane) copied(op plan.Op) call {
 			})
 		case plan.RestoreContainer:
 			task, err = l.run.Client.Restore(ctx, l.Ref.Node, proxmox.RestoreParams{
-				ID: l.Ref.ID, Archive: op.Archive, Storage: op.Storage, Pool: op.Pool, Values: op.Values,
+				ID: l.Ref.ID, Archive: op.Archive, Storage: op.Storage, Pool: op.Pool, Values: op.Values, Unique: op.Unique,
 			})
 		}
 		return task, l.taken(err)

@@ -72,6 +72,7 @@ const (
 
 	Snapshot     Kind = "snapshot"
 	DropSnapshot Kind = "drop snapshot"
+	DropBackup   Kind = "drop backup"
 	RollBack     Kind = "roll back"
 	Unlock       Kind = "unlock" // no task
 )

@@ -29,6 +29,7 @@ func Compute(want *spec.State, have *Live, pol Policy) *Plan {
 	c.preflight()
 	c.orderStarts()
 	c.jobs()
+	c.backedUp()
 	c.locks()
 	slices.SortFunc(c.plan.Lanes, func(a, b Lane) int {
 		if a.Kind == b.Kind {

@@ -80,6 +80,7 @@ type CloneContainer struct {
 // RestoreContainer makes a container from a backup.
 type RestoreContainer struct {
 	Archive string
+	Unique  bool // its interfaces get MAC addresses of their own
 	Storage string
 	Pool    string
 	Values  proxmox.Values // in place of those of the backup

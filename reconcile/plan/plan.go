@@ -23,6 +23,7 @@ type Plan struct {
 	Unused    []UnusedVolume // volumes of declared containers that nothing mounts: kept until somebody says otherwise
 	Warnings  []string       // what a person should know though nothing is blocked, as that a storage may fill up
 	Policies  []PolicyFault  // snapshot policies that cannot be carried out, by the order of the spec
+	Notes     []string       // what a person may want to know and is as the spec says, as what backups do not hold
 	InSync    int            // declared containers that are as they shall be
 
 	needs Needs // what was found missing on the way

@@ -16,6 +16,29 @@ import (
 // names what is missing then. What only root@pam may do is left out, since no privilege helps. besides are privileges for
 // what no spec asks for.
 func Role(want *spec.State, besides ...proxmox.Privileges) []Grant {
+	return grants(append(least(want), besides...))
+}
+
+// BackupPrivileges are what tend backups needs besides: to be shown the backups of the spec's containers, to open
+// them, and to restore them to VMIDs of its own and drill with them. Copies get their VMIDs when they are made, so that
+// these privileges are needed on all of /vms.
+func BackupPrivileges(want *spec.State) []proxmox.Privileges {
+	var list []proxmox.Privileges
+	guest := func(privileges ...string) {
+		for _, p := range privileges {
+			list = append(list, proxmox.Privileges{Path: "/vms", AnyOf: []string{p}})
+		}
+	}
+	guest("VM.Allocate", "VM.Audit", "VM.Backup", "VM.Config.Disk", "VM.Config.Network", "VM.Config.Options", "VM.PowerMgmt")
+	for _, j := range want.Jobs {
+		at := "/storage/" + spec.JobStorage.Or(j.Settings, "")
+		list = append(list, proxmox.Privileges{Path: at, AnyOf: []string{"Datastore.Audit"}}, proxmox.Privileges{Path: at, AnyOf: []string{"Datastore.AllocateSpace"}})
+	}
+	return list
+}
+
+// least are the smallest privileges for a spec.
+func least(want *spec.State) []proxmox.Privileges {
 	c := &computation{want: want, have: &Live{}, plan: &Plan{}}
 	nodes := map[string]bool{}
 	for _, w := range want.Containers {
@@ -31,11 +54,14 @@ func Role(want *spec.State, besides ...proxmox.Privileges) []Grant {
 		if w.Pool != nil && *w.Pool != "" {
 			list = append(list, proxmox.Privileges{Path: "/pool/" + *w.Pool, AnyOf: []string{"Pool.Audit"}})
 		}
+		if p := want.PolicyOf(w); p != nil && p.Fallback != "" {
+			list = append(list, c.have.Privileges(Backup{Storage: p.Fallback}, l)...)
+		}
 		for _, op := range c.everything(w, len(nodes) > 1) {
 			list = append(list, c.have.Privileges(op, l)...)
 		}
 	}
-	return grants(slices.Concat(list, c.besides(nodes), besides))
+	return append(list, c.besides(nodes)...)
 }
 
 // besides is what templates and backup jobs need, and to see them.

@@ -111,7 +111,11 @@ func (c *computation) policyFaults() {
 		c.plan.needs.Guests = c.plan.needs.Guests || c.have.Shown && c.have.HA == nil
 		settings := c.inPlace(w)
 		list := UnfitMounts(c.have.Storages[w.Node], settings)
-		if why, ways := NoSnapshot(list); why != "" {
+		if why, ways := NoSnapshot(list); why != "" && p.Fallback != "" {
+			c.plan.Notes = append(c.plan.Notes, fmt.Sprintf("%s has backups on %s in place of the snapshots of policy %s: %s", w.Label(), p.Fallback, p.Name, why))
+			continue
+		} else if why != "" {
+			ways = append(ways, "write fallback: {backup: STORAGE} for the policy: backups in place of snapshots")
 			c.plan.Policies = append(c.plan.Policies, PolicyFault{ID: w.ID, Name: w.Name, Policy: p.Name, Mounts: list, Reason: why, Ways: ways})
 			continue
 		}

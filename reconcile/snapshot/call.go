@@ -13,10 +13,30 @@ import (
 	"github.com/felhom/tend/spec"
 )
 
-// A call takes or drops a snapshot.
+// A call takes or drops a snapshot, or a backup in place of one.
 type call struct {
 	verb, snapshot string
+	backup         bool
 	send           func(context.Context) (proxmox.UPID, error)
+}
+
+func (c call) noun() string {
+	if c.backup {
+		return "backup"
+	}
+	return "snapshot"
+}
+
+func (c call) kind() journal.Kind {
+	switch {
+	case c.backup && c.verb == "drop":
+		return journal.DropBackup
+	case c.backup:
+		return journal.Backup
+	case c.verb == "drop":
+		return journal.DropSnapshot
+	}
+	return journal.Snapshot
 }
 
 // The gaps between two attempts at a container that is locked.
@@ -81,7 +101,7 @@ func wrap(s subject, c call, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s snapshot %s of container %d: %w", c.verb, c.snapshot, s.ref.ID, err)
+	return fmt.Errorf("%s %s %s of container %d: %w", c.verb, c.noun(), c.snapshot, s.ref.ID, err)
 }
 
 // pause waits; the error is why the run ends.
@@ -100,12 +120,8 @@ func (r *run) pause(ctx context.Context, d time.Duration) error {
 
 // attempt sends the call once and waits for its task.
 func (r *run) attempt(ctx context.Context, s subject, c call, tell func(Event)) error {
-	kind := journal.Snapshot
-	if c.verb == "drop" {
-		kind = journal.DropSnapshot
-	}
 	rec, err := r.Journal.Begin(journal.Entry{
-		Run: r.RunID, Time: time.Now(), Guest: s.ref, Verb: c.verb + " snapshot " + c.snapshot, Kind: kind,
+		Run: r.RunID, Time: time.Now(), Guest: s.ref, Verb: c.verb + " " + c.noun() + " " + c.snapshot, Kind: c.kind(),
 	})
 	if err != nil {
 		return fmt.Errorf("nothing is changed without a record: %w", err)
@@ -114,7 +130,11 @@ func (r *run) attempt(ctx context.Context, s subject, c call, tell func(Event)) 
 	if err == nil {
 		r.recorded(ctx, s, rec.SetTask(task))
 		tell(Event{Kind: TaskStarted, Task: task})
-		wait, cancel := context.WithTimeout(ctx, r.TaskTimeout)
+		limit := r.TaskTimeout
+		if c.backup {
+			limit = r.BackupTimeout
+		}
+		wait, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
 		_, err = r.Watcher.Wait(wait, task)
 	}
@@ -141,10 +161,10 @@ func (r *run) log(ctx context.Context, s subject, c call, err error, d time.Dura
 		slog.Duration("dur", d),
 	}
 	if err == nil {
-		r.Log.InfoContext(ctx, "snapshot done", attrs...)
+		r.Log.InfoContext(ctx, c.noun()+" done", attrs...)
 		return
 	}
-	r.Log.WarnContext(ctx, "snapshot not done", append(attrs, slog.Any("err", err))...)
+	r.Log.WarnContext(ctx, c.noun()+" not done", append(attrs, slog.Any("err", err))...)
 }
 
 // before runs the command of the policy that comes before the snapshot. The error is why none is taken.

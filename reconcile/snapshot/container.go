@@ -14,6 +14,11 @@ import (
 
 // container does what is due for one container.
 func (r *run) container(ctx context.Context, s subject, c *Container) error {
+	if instead, err := r.fallsBack(ctx, s); err != nil {
+		return err
+	} else if instead {
+		return r.backups(ctx, s, c)
+	}
 	have, err := r.list(ctx, s)
 	if err != nil {
 		return err
@@ -155,7 +160,8 @@ func (r *run) look(ctx context.Context, s subject, have []proxmox.Snapshot) (*St
 
 // drop drops what retention gives up, and what policies leave that the container does not have any more.
 func (r *run) drop(ctx context.Context, s subject, have []proxmox.Snapshot, failed bool, c *Container) error {
-	m := retention.Moment{Now: r.now, CreateFailed: failed, Consent: r.Consent}
+	// The run may have begun long ago: a snapshot that was taken since is none from the future.
+	m := retention.Moment{Now: time.Now(), CreateFailed: failed, Consent: r.Consent}
 	c.Decision = retention.Decide(have, s.policy, m)
 	if r.Keep || r.DryRun {
 		return nil

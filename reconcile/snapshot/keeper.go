@@ -44,6 +44,8 @@ type Keeper struct {
 	PerNode, PerStorage int
 	// TaskTimeout is how long a task is waited for: 30 minutes where 0. The task itself goes on.
 	TaskTimeout time.Duration
+	// BackupTimeout is the same for a backup in place of a snapshot: 6 hours where 0.
+	BackupTimeout time.Duration
 	// Progress is told what happens, one event at a time; nil: nobody is.
 	Progress func(Event)
 	// Stop asks for an end: when it is closed, tasks in flight are waited for, and nothing else is begun.
@@ -104,11 +106,15 @@ func (k *Keeper) Run(ctx context.Context, want *spec.State, o Options) (Report, 
 	return out, errors.Join(context.Cause(ctx), err)
 }
 
+// watching is how often tasks are looked at: a snapshot takes about a second, and nobody waits for it.
+var watching = proxmox.WatchOptions{Delay: 500 * time.Millisecond, WaitOptions: proxmox.WaitOptions{First: 500 * time.Millisecond}}
+
 func (k Keeper) withDefaults() *Keeper {
 	k.PerNode, k.PerStorage = cmp.Or(k.PerNode, 2), cmp.Or(k.PerStorage, 1)
 	k.TaskTimeout = cmp.Or(k.TaskTimeout, 30*time.Minute)
+	k.BackupTimeout = cmp.Or(k.BackupTimeout, 6*time.Hour)
 	if k.Watcher == nil {
-		k.Watcher = proxmox.NewTaskWatcher(k.Client, proxmox.WatchOptions{})
+		k.Watcher = proxmox.NewTaskWatcher(k.Client, watching)
 	}
 	if k.Log == nil {
 		k.Log = slog.New(slog.DiscardHandler)

@@ -38,6 +38,10 @@ type Container struct {
 	Ref    proxmox.Ref
 	Name   string
 	Policy string
+	// Fallback is the storage of the backups that it has in place of snapshots; empty: it has snapshots.
+	Fallback string
+	// Volumes are those backups, by the names that they have in Decision.
+	Volumes map[string]string
 	// Next is when the next snapshot is due, as seen before anything was done; zero where none ever is.
 	Next   time.Time
 	Due    bool // it was due

@@ -27,6 +27,7 @@ import (
 	"github.com/felhom/tend/proxmox/calendar"
 	"github.com/felhom/tend/proxmox/health"
 	"github.com/felhom/tend/reconcile"
+	"github.com/felhom/tend/reconcile/backup"
 	"github.com/felhom/tend/reconcile/permit"
 	"github.com/felhom/tend/reconcile/plan"
 	"github.com/felhom/tend/reconcile/schedule"
@@ -65,6 +66,8 @@ type Options struct {
 	// Disks reads how the disks and sensors of the nodes are, once in a pass; nil: nobody does. Between readings it may
 	// tell the same again.
 	Disks func(context.Context) []*health.Node
+	// Drills reads the drills of backups that are remembered; nil: none are.
+	Drills func() *backup.Drills
 	// Requests are how many requests to Proxmox got which answer; nil: not known.
 	Requests func() []report.Requests
 	// User is who the agent is on the cluster: "tend@pve!agent". What others do is told as theirs.

@@ -176,6 +176,7 @@ func (p *pass) converge(ctx context.Context, want *spec.State) {
 		p.applied(ctx, want, run, outcome, gate.Waits())
 	}
 	p.snapshots(ctx, want)
+	p.backups(ctx, want, have)
 }
 
 // revision is the revision in force, as plans show it.

@@ -13,6 +13,7 @@ import (
 	"github.com/felhom/tend/cmd/internal/view"
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/reconcile"
+	"github.com/felhom/tend/reconcile/backup"
 	"github.com/felhom/tend/reconcile/permit"
 	"github.com/felhom/tend/reconcile/plan"
 	"github.com/felhom/tend/reconcile/retention"
@@ -41,7 +42,9 @@ type picture struct {
 	hands      map[proxmox.VMID][]report.Hand
 	disks      []report.Disk
 	sensors    []report.Sensor
-	revision   string // that containers were looked at for
+	backups    map[proxmox.VMID]backup.Container
+	backedUp   time.Time // when backups were last looked at
+	revision   string    // that containers were looked at for
 }
 
 func newPicture(o Options) picture {
@@ -383,6 +386,9 @@ func (a *Agent) publish() *report.Report {
 			x.Last = &last
 		}
 		x.Snapshots, x.ByHand = c.copies[x.ID], c.hands[x.ID]
+		if b, ok := c.backups[x.ID]; ok {
+			x.SetBackups(b)
+		}
 	}
 	if a.o.Requests != nil {
 		r.Requests = a.o.Requests()

@@ -93,7 +93,7 @@ With --sandbox everything runs against an embedded simulator, with no Proxmox at
 	f.String("color", "auto", "`when` there are colours: auto (on a terminal, unless NO_COLOR is set), always, never")
 	root.AddCommand(
 		newValidate(s), newPlan(s), newApply(s), newRehearse(s), newStatus(s), newDoctor(s), newSimulate(s), newSchema(s),
-		newExplain(s), newImport(s), newSnapshots(s), newWatch(s), newReconcile(s), newSuspend(s), newResume(s), newApprove(s),
+		newExplain(s), newImport(s), newSnapshots(s), newBackups(s), newWatch(s), newReconcile(s), newSuspend(s), newResume(s), newApprove(s),
 		newHistory(s), newNotify(s), newHelper(s), newVersion(s),
 	)
 	return root

@@ -193,7 +193,7 @@ func (a application) carryOut(p view.Plan) error {
 	if err := checkPasswords(a.in.ctx, a.secrets, p.Plan); err != nil {
 		return err
 	}
-	if err := a.confirm("Apply these changes?"); err != nil {
+	if err := a.confirm(a.in, a.options.yes, "Apply these changes?"); err != nil {
 		return err
 	}
 	a.progress.Align(p.Lanes)
@@ -210,19 +210,19 @@ func (a application) carryOut(p view.Plan) error {
 }
 
 // confirm asks, unless it is not to, and returns nil for a yes alone.
-func (a application) confirm(question string) error {
-	if a.options.yes {
+func (s *Streams) confirm(in *interrupts, yes bool, question string) error {
+	if yes {
 		return nil
 	}
-	if !a.InTerminal {
+	if !s.InTerminal {
 		return errors.New("nobody can be asked, as the standard input is no terminal: look at the plan, then give --yes")
 	}
-	if _, err := fmt.Fprint(a.Err, "\n"+question+" [y/N] "); err != nil {
+	if _, err := fmt.Fprint(s.Err, "\n"+question+" [y/N] "); err != nil {
 		return err
 	}
 	answer := make(chan string, 1)
 	go func() { // it ends with the process where nobody ever answers
-		line, _ := bufio.NewReader(a.In).ReadString('\n')
+		line, _ := bufio.NewReader(s.In).ReadString('\n')
 		answer <- strings.ToLower(strings.TrimSpace(line))
 	}()
 	select {
@@ -230,10 +230,10 @@ func (a application) confirm(question string) error {
 		if text == "y" || text == "yes" {
 			return nil
 		}
-	case <-a.in.stop:
-	case <-a.in.ctx.Done():
+	case <-in.stop:
+	case <-in.ctx.Done():
 	}
-	if _, err := fmt.Fprintln(a.Err, "\nNothing was changed."); err != nil {
+	if _, err := fmt.Fprintln(s.Err, "\nNothing was changed."); err != nil {
 		return err
 	}
 	return exit(exitPending)

@@ -16,6 +16,7 @@ type doctorOptions struct {
 	task      bool
 	role      bool
 	disks     bool
+	backups   bool
 	container int
 	output    string
 }
@@ -36,7 +37,8 @@ deletes the snapshot. A running container is not rolled back, since that would s
 
 With --role it asks no cluster, and prints the smallest roles with which the spec in a folder
 or file (default: this folder) can be applied, changed and pruned, and the pveum lines that
-make them with a user and a token. What only root@pam may do is not among them.` + exits(
+make them with a user and a token. What only root@pam may do is not among them. With
+--backups too, they are large enough for tend backups, which makes containers of its own.` + exits(
 			"0  all is well, but for warnings", "1  no connection, or something failed",
 			"3  something is missing that blocks a part of the work"),
 		Example: `  tend doctor --endpoint pve1 --token-file token
@@ -51,7 +53,10 @@ make them with a user and a token. What only root@pam may do is not among them.`
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.role {
-				return showRole(s, o.output, pathOf(args), o.disks)
+				return showRole(s, o.output, pathOf(args), o.disks, o.backups)
+			}
+			if o.backups {
+				return errors.New("--backups goes with --role: it adds what tend backups needs")
 			}
 			return examine(cmd, s, o)
 		},
@@ -63,6 +68,7 @@ make them with a user and a token. What only root@pam may do is not among them.`
 	f.BoolVar(&o.task, "task", false, "prove the handling of tasks with a snapshot, a rollback and a delete")
 	f.BoolVar(&o.role, "role", false, "print the smallest roles for a spec, and the pveum lines that make them")
 	f.BoolVar(&o.disks, "disks", false, "with --role: add what it takes to read the health of disks, Sys.Audit on /")
+	f.BoolVar(&o.backups, "backups", false, "with --role: and what tend backups list, verify, restore and drill need")
 	f.IntVar(&o.container, "container", 0, "VMID of the container for --task; 0 makes a scratch one")
 	return cmd
 }

@@ -38,6 +38,7 @@ func bounds() []bound {
 		{"task-timeout", "write a time such as 30m", atLeast(1)},
 		{"idle-timeout", "write a time such as 5m, or 0 for never", atLeast(0)},
 		{"task-time", "write a time such as 2s", atLeast(0)},
+		{"for", "write a time such as 30s", atLeast(0)},
 		{"count", "write 1 to 1000", func(n int64) bool { return n >= 1 && n <= 1000 }},
 		{"container", "write a VMID, 100 or more", func(n int64) bool {
 			return n >= int64(proxmox.MinVMID) && n <= int64(proxmox.MaxVMID)

@@ -13,7 +13,7 @@ const (
 )
 
 // showRole shows the smallest privileges for a spec. It needs no cluster.
-func showRole(s *Streams, output, path string, disks bool) error {
+func showRole(s *Streams, output, path string, disks, backups bool) error {
 	write, err := s.output(output, "text", "json")
 	if err != nil {
 		return err
@@ -25,6 +25,9 @@ func showRole(s *Streams, output, path string, disks bool) error {
 	var besides []proxmox.Privileges
 	if disks {
 		besides = []proxmox.Privileges{{Path: "/", AnyOf: []string{"Sys.Audit"}}}
+	}
+	if backups {
+		besides = append(besides, plan.BackupPrivileges(want)...)
 	}
 	return write(view.Role{Grants: plan.Role(want, besides...), User: roleUser, Token: roleToken})
 }

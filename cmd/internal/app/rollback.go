@@ -111,7 +111,7 @@ func rollBack(cmd *cobra.Command, s *Streams, o rollbackOptions) error {
 		}
 	}
 	a := application{Streams: s, options: applyOptions{yes: o.yes}, in: in}
-	if err := a.confirm("Roll it back?"); err != nil {
+	if err := a.confirm(a.in, a.options.yes, "Roll it back?"); err != nil {
 		return err
 	}
 	progress.Align(b.Plan.Lanes)

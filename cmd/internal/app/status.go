@@ -68,6 +68,12 @@ func showStatus(cmd *cobra.Command, s *Streams, output, path string) error {
 	if err := ses.snapshotStates(cmd.Context(), want, shown.Containers); err != nil {
 		return err
 	}
+	drills := ses.drills()
+	for i := range shown.Containers {
+		if d := drills.Of(shown.Containers[i].ID); d != nil {
+			shown.Containers[i].Drill = view.DrillText(*d, time.Now())
+		}
+	}
 	shown.Others, shown.Nodes, shown.At = view.OthersOf(p), disks(), time.Now()
 	if err := write(shown); err != nil {
 		return err

@@ -72,6 +72,7 @@ func layers() []Layer {
 		{"reconcile/schedule/...", pure, "when to run does not depend on how"},
 		{"reconcile/execute/...", append([]string{"reconcile/journal/..."}, pure...), "the executor walks a plan and decides nothing: it neither reads specs nor observes"},
 		{"reconcile/snapshot/...", append([]string{"reconcile/journal/...", "reconcile/live"}, pure...), "the keeper of snapshots carries out what retention decides"},
+		{"reconcile/backup/...", append([]string{"reconcile/journal/...", "reconcile/execute/...", "reconcile/live", "proxmox/conffile"}, pure...), "restores and drills are plans of their own, which the executor walks"},
 		{"reconcile", append([]string{"reconcile/...", "spec/load/..."}, states...), "the loop takes its transports from its caller"},
 
 		{"cmd/internal/gate", nil, "a tool of the people who build tend, no part of it"},

@@ -62,6 +62,8 @@ var (
 	cSnapMax  = desc("container_snapshot_age_limit_seconds", "How old the last snapshot may be.", "id", "name")
 	cBackAge  = desc("container_backup_age_seconds", "Age of the last backup; infinite where there must be one and is none.", "id", "name")
 	cBackMax  = desc("container_backup_age_limit_seconds", "How old the last backup may be.", "id", "name")
+	cDrillAge = desc("container_backup_drill_age_seconds", "Time since a backup was last restored into a scratch container to see whether it can be.", "id", "name")
+	cDrillOK  = desc("container_backup_drill_success", "Whether that went well.", "id", "name")
 	approvals = desc("approvals_waiting", "Plans that wait for a yes.")
 	suspended = desc("suspensions", "Suspensions in force.")
 
@@ -184,6 +186,10 @@ func (m meter) container(c *report.Container) {
 	m.flag(cRestart, len(c.Restart) > 0, id, c.Name)
 	m.copies(c.Snapshots, cSnapAge, cSnapMax, id, c.Name)
 	m.copies(c.Backups, cBackAge, cBackMax, id, c.Name)
+	if d := c.Drill; d != nil {
+		m.gauge(cDrillAge, m.now.Sub(d.At).Seconds(), id, c.Name)
+		m.flag(cDrillOK, d.Failed == "", id, c.Name)
+	}
 }
 
 func (m meter) copies(c *report.Copies, age, limit *prometheus.Desc, labels ...string) {

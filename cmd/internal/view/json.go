@@ -55,6 +55,7 @@ type planJSON struct {
 	Unused     []unusedJSON    `json:"unused"`
 	Policies   []policyJSON    `json:"policies,omitempty"`
 	Warnings   []string        `json:"warnings,omitempty"`
+	Notes      []string        `json:"notes,omitempty"`
 }
 
 type policyJSON struct {
@@ -167,7 +168,7 @@ func (p Plan) document() planJSON {
 		},
 		Containers: []containerJSON{}, Templates: []otherJSON{}, BackupJobs: []otherJSON{},
 		HostMounts: []otherJSON{}, Snippets: []otherJSON{},
-		Unclaimed: []unclaimedJSON{}, Unused: []unusedJSON{}, Warnings: p.Warnings,
+		Unclaimed: []unclaimedJSON{}, Unused: []unusedJSON{}, Warnings: p.Warnings, Notes: p.Notes,
 	}
 	for _, f := range p.Policies {
 		x := policyJSON{ID: f.ID, Name: f.Name, Policy: f.Policy, Reason: f.Reason, Ways: f.Ways}

@@ -45,6 +45,7 @@ type Sheet struct {
 	Unused    []string `json:"unused,omitempty"`
 	Policies  []string `json:"policies,omitempty"` // snapshot policies that cannot be carried out, with what helps
 	Warnings  []string `json:"warnings,omitempty"`
+	Notes     []string `json:"notes,omitempty"`
 	Summary   string   `json:"summary"`
 	Status    Status   `json:"status"`
 }
@@ -67,6 +68,9 @@ func (p Plan) Sheet() Sheet {
 	for _, text := range p.Warnings {
 		s.Warnings = append(s.Warnings, Clean(text))
 	}
+	for _, text := range p.Notes {
+		s.Notes = append(s.Notes, Clean(text))
+	}
 	return s
 }
 
@@ -83,13 +87,8 @@ func (p Sheet) Text(w io.Writer, s Style) error {
 	list(out, s, "Unclaimed: these carry the owner's tag and are not in the spec. They are left alone; --prune destroys them.", p.Unclaimed)
 	list(out, s, "Unused volumes: nothing mounts them, and they keep their data. --destroy-volume ID:VOLUME destroys one.", p.Unused)
 	p.policies(out, s)
-	if len(p.Warnings) > 0 {
-		out.line("")
-		l := layout{Style: s}
-		for _, text := range p.Warnings {
-			l.hanging(out, "Warning: "+text, 0)
-		}
-	}
+	hangAll(out, s, "Warning: ", p.Warnings)
+	hangAll(out, s, "Note: ", p.Notes)
 	out.line("")
 	c := bold
 	if p.Status == InSync {
@@ -112,6 +111,18 @@ func (p Sheet) policies(out *printer, s Style) {
 	l := layout{Style: s}
 	for _, text := range p.Policies {
 		l.hanging(out, text, 2)
+	}
+}
+
+// hangAll prints sentences, each with a word before it.
+func hangAll(out *printer, s Style, word string, texts []string) {
+	if len(texts) == 0 {
+		return
+	}
+	out.line("")
+	l := layout{Style: s}
+	for _, text := range texts {
+		l.hanging(out, word+text, 0)
 	}
 }
 

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -62,6 +63,9 @@ func (v Snapshots) container(out *printer, s Style, c snapshot.Container) {
 	if c.Drops.Name != "" && v.All {
 		l.hanging(out, "  "+Clean(v.goesNext(c)), rowIndent)
 	}
+	if c.Fallback != "" {
+		l.hanging(out, "backups on "+Clean(c.Fallback)+" in place of snapshots, which Proxmox cannot take of it", rowIndent)
+	}
 	for _, d := range c.Decision.Verdicts {
 		v.verdict(out, l, c, d)
 	}
@@ -109,7 +113,7 @@ func (v Snapshots) verdict(out *printer, l layout, c snapshot.Container, d reten
 	if !d.Time.IsZero() {
 		when = d.Time.In(v.Zone).Format("2006-01-02 15:04")
 	}
-	text := fmt.Sprintf("%s  %s  %s: %s", when, Clean(d.Name), d.Action, Clean(c.Decision.Reason(d)))
+	text := fmt.Sprintf("%s  %s  %s: %s", when, Clean(cmp.Or(c.Volumes[d.Name], d.Name)), d.Action, Clean(c.Decision.Reason(d)))
 	l.hanging(out, l.paint(tone, mark)+" "+text, rowIndent)
 }
 
@@ -170,6 +174,7 @@ type snapshotsContainerJSON struct {
 	Name      string                `json:"name"`
 	Node      string                `json:"node"`
 	Policy    string                `json:"policy"`
+	Fallback  string                `json:"fallback,omitempty"`
 	Newest    time.Time             `json:"newest,omitzero"`
 	Next      time.Time             `json:"next,omitzero"`
 	Due       bool                  `json:"due"`
@@ -218,7 +223,7 @@ func (v Snapshots) JSON(w io.Writer) error {
 	}
 	for _, c := range v.Containers {
 		x := snapshotsContainerJSON{
-			ID: c.Ref.ID, Name: c.Name, Node: c.Ref.Node, Policy: c.Policy, Newest: c.Newest.UTC(), Next: c.Next.UTC(), Due: c.Due,
+			ID: c.Ref.ID, Name: c.Name, Node: c.Ref.Node, Policy: c.Policy, Fallback: c.Fallback, Newest: c.Newest.UTC(), Next: c.Next.UTC(), Due: c.Due,
 			Overdue: c.Overdue, Limit: c.Limit.UTC(), Drops: dropOf(c.Drops), Missed: c.Missed, Taken: c.Taken, Dropped: append([]string{}, c.Dropped...), Refusals: []string{},
 			Snapshots: []snapshotVerdictJSON{},
 		}
@@ -236,7 +241,7 @@ func (v Snapshots) JSON(w io.Writer) error {
 			x.Runbook = c.Stuck.Runbook()
 		}
 		for _, d := range c.Decision.Verdicts {
-			x.Snapshots = append(x.Snapshots, snapshotVerdictJSON{d.Name, d.Time.UTC(), d.Own(), d.Action.String(), c.Decision.Reason(d)})
+			x.Snapshots = append(x.Snapshots, snapshotVerdictJSON{cmp.Or(c.Volumes[d.Name], d.Name), d.Time.UTC(), d.Own(), d.Action.String(), c.Decision.Reason(d)})
 		}
 		doc.Containers = append(doc.Containers, x)
 	}

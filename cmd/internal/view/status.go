@@ -29,6 +29,8 @@ type ContainerState struct {
 	Problems []string `json:"problems"`
 	// Snapshots is how it stands with its snapshot policy; nil: it has none, or is not there.
 	Snapshots *SnapshotState `json:"snapshots,omitempty"`
+	// Drill is what came of the last drill of a backup, in words; empty: there was none.
+	Drill string `json:"backupDrill,omitempty"`
 }
 
 // Sync is the first axis.
@@ -174,6 +176,9 @@ func (x ContainerState) notes() []string {
 	}
 	if x.Snapshots != nil {
 		out = append(out, Clean(x.Snapshots.Text))
+	}
+	if x.Drill != "" {
+		out = append(out, Clean(x.Drill))
 	}
 	return out
 }

@@ -281,6 +281,9 @@ func (c *Container) Items(now time.Time) []Item {
 			add(x.noun, Warn, "got no "+string(x.noun), x.Error)
 		}
 	}
+	if c.Drill != nil && c.Drill.Failed != "" {
+		add(KindDrill, Warn, "could not be restored from a backup", c.Drill.Archive+": "+c.Drill.Failed)
+	}
 	return out
 }
 

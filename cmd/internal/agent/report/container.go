@@ -7,6 +7,7 @@ import (
 
 	"github.com/felhom/tend/cmd/internal/view"
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/reconcile/backup"
 )
 
 // Health is whether something is well.
@@ -32,14 +33,16 @@ type Container struct {
 	// Reasons say why it is blocked as a whole, and what a person can do.
 	Reasons []string `json:"reasons,omitempty"`
 	// RestartWhen says when what waits for a restart will be in force: "in the window sun 03:00".
-	RestartWhen string      `json:"restartWhen,omitempty"`
-	Restarts    time.Time   `json:"restarts,omitzero"` // when that is, where it is known
-	Last        *Change     `json:"lastChange,omitempty"`
-	Snapshots   *Copies     `json:"snapshots,omitempty"` // nil: no policy and none there
-	Backups     *Copies     `json:"backups,omitempty"`   // as snapshots
-	Suspended   *Suspension `json:"suspended,omitempty"`
-	Approval    string      `json:"approval,omitempty"` // hash of the plan that waits for a yes
-	ByHand      []Hand      `json:"byHand,omitempty"`   // who touched it since, newest first, as far as the node tells
+	RestartWhen string    `json:"restartWhen,omitempty"`
+	Restarts    time.Time `json:"restarts,omitzero"` // when that is, where it is known
+	Last        *Change   `json:"lastChange,omitempty"`
+	Snapshots   *Copies   `json:"snapshots,omitempty"` // nil: no policy and none there
+	Backups     *Copies   `json:"backups,omitempty"`   // as snapshots
+	// Drill is the last proof that a backup can be restored, or that it cannot; nil: there was none.
+	Drill     *backup.Drill `json:"drill,omitempty"`
+	Suspended *Suspension   `json:"suspended,omitempty"`
+	Approval  string        `json:"approval,omitempty"` // hash of the plan that waits for a yes
+	ByHand    []Hand        `json:"byHand,omitempty"`   // who touched it since, newest first, as far as the node tells
 }
 
 // Health is the second axis.

@@ -20,6 +20,7 @@ const (
 	KindRestart   Kind = "restart"   // a container waits for one
 	KindSnapshot  Kind = "snapshot"  // none, too old, or the last one failed
 	KindBackup    Kind = "backup"    // as snapshot
+	KindDrill     Kind = "drill"     // a backup could not be restored
 	KindDisk      Kind = "disk"      // is failing
 	KindSensor    Kind = "sensor"    // is over its limit
 	KindJournal   Kind = "journal"   // it is not known how a call ended
@@ -37,7 +38,7 @@ func Told() []Kind { return append(Kinds(), KindApplied) }
 func Kinds() []Kind {
 	return []Kind{
 		KindSource, KindNode, KindStale, KindRun, KindApproval, KindBlocked, KindDegraded, KindUnseen, KindSuspended,
-		KindUnclaimed, KindRestart, KindSnapshot, KindBackup, KindDisk, KindSensor, KindJournal, KindDryRun, KindChannel,
+		KindUnclaimed, KindRestart, KindSnapshot, KindBackup, KindDrill, KindDisk, KindSensor, KindJournal, KindDryRun, KindChannel,
 	}
 }
 

@@ -1,0 +1,6 @@
+//go:build !race
+
+package backup_test
+
+// underRace: the race detector makes everything slower.
+const underRace = false
