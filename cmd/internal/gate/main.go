@@ -14,7 +14,7 @@ import (
 const usage = `usage: gate test [-race] [-v] [-run REGEXP] [PACKAGE...]
        gate fuzz [-each DURATION | -budget DURATION] [PACKAGE...]
        gate gen [-check]
-       gate package [-version VERSION] [-date SECONDS] [-out FOLDER] [-arch ARCH,…] [-sbom=false]
+       gate package [-version VERSION] [-date SECONDS] [-out FOLDER] [-arch ARCH,…] [-sbom=false] [-quick]
 `
 
 func main() {
