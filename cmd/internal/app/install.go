@@ -153,7 +153,17 @@ func (o *installOptions) complete(q *questions, asks bool, root string) error {
 	case o.settings.Lane != "off" && o.settings.Lane != "helper":
 		return fmt.Errorf("--lane %q is none of off, helper: tend install sets up nothing that runs as root itself", o.settings.Lane)
 	}
-	return q.err
+	return errors.Join(q.err, hidden(o.settings.Source))
+}
+
+// hidden refuses a folder that the agent's unit does not see (ProtectHome=).
+func hidden(folder string) error {
+	for _, place := range []string{"/home", "/root", "/run/user"} {
+		if rel, err := filepath.Rel(place, folder); err == nil && filepath.IsAbs(folder) && filepath.IsLocal(rel) {
+			return fmt.Errorf("the agent does not see %s, where %s is: put the specs elsewhere, as in /etc/tend/spec or /srv", place, folder)
+		}
+	}
+	return nil
 }
 
 // roles are the smallest ones for the spec, if there is one, or one for most specs.

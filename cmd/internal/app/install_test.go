@@ -264,6 +264,7 @@ func TestInstallRefuses(t *testing.T) {
 		want string
 	}{
 		{"no source", nil, "--source"},
+		{"a folder that the agent does not see", []string{"--source", "/root/spec"}, "does not see /root"},
 		{"lane direct", []string{"--source", "/x", "--lane", "direct"}, "none of off, helper"},
 		{"root as the user", []string{"--source", "/x", "--user", "root@pam"}, "no user of the realm pve"},
 		{"an option as the token", []string{"--source", "/x", "--token-name=-x"}, "no name of a token"},
