@@ -103,7 +103,8 @@ func (p packing) pack(stage, arch string) error {
 	if !p.sbom {
 		return nil
 	}
-	return p.tool(nil, "cyclonedx-gomod", "bin", "-json", "-std", "-noserial", "-notimestamp", "-version", p.version,
+	// It tells its own checksum, which must not depend on where it was compiled.
+	return p.tool([]string{"GOFLAGS=-trimpath -buildvcs=false"}, "cyclonedx-gomod", "bin", "-json", "-std", "-noserial", "-notimestamp", "-version", p.version,
 		"-output", name+".cdx.json", name)
 }
 
