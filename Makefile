@@ -8,13 +8,16 @@ GATE  := $(GO) run ./cmd/internal/gate
 VERSION ?= $(shell test -e .git && git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/felhom/tend/cmd/internal/app.version=$(VERSION)
 
+# The only time that stands in a package is that of its commit (reproducible-builds.org).
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+
 FUZZTIME   ?= 30s
 FUZZBUDGET ?= 60s
 BENCH      ?= .
 BENCHTIME  ?= 1s
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench gen check demo demo-watch \
+.PHONY: help build test race lint fuzz bench gen check demo demo-watch package reproduce \
 	format vet staticcheck tidy layers replay gen-check fuzz-short
 
 help: ## list the targets
@@ -80,6 +83,15 @@ fuzz-short:
 
 demo-watch: build ## show the agent at work between a repository and the embedded simulator (DEMO_STAY=1 leaves it running)
 	@examples/demo-watch.sh
+
+package: ## make dist/: static binaries, Debian packages, checksums and SBOMs for amd64 and arm64
+	@$(GATE) package -version '$(VERSION)' -date '$(SOURCE_DATE_EPOCH)'
+
+reproduce: package ## make dist/ again, from a copy of the commit in another folder and without a cache, and compare
+	@set -e; copy=$$(mktemp -d); trap 'chmod -R u+w "$$copy"; rm -rf "$$copy"' EXIT; \
+	git archive --prefix=tend/ HEAD | tar -x -C "$$copy"; \
+	cd "$$copy/tend" && GOCACHE="$$copy/cache" $(MAKE) --no-print-directory package VERSION='$(VERSION)' SOURCE_DATE_EPOCH='$(SOURCE_DATE_EPOCH)' >/dev/null; \
+	cd '$(CURDIR)' && cmp dist/SHA256SUMS "$$copy/tend/dist/SHA256SUMS" && echo "the same bytes"
 
 demo: build ## apply examples/homelab on the embedded simulator and plan it again
 	@examples/demo.sh

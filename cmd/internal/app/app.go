@@ -94,7 +94,7 @@ With --sandbox everything runs against an embedded simulator, with no Proxmox at
 	root.AddCommand(
 		newValidate(s), newPlan(s), newApply(s), newRehearse(s), newStatus(s), newDoctor(s), newSimulate(s), newSchema(s),
 		newExplain(s), newImport(s), newSnapshots(s), newBackups(s), newWatch(s), newReconcile(s), newSuspend(s), newResume(s), newApprove(s),
-		newHistory(s), newNotify(s), newHelper(s), newVersion(s),
+		newHistory(s), newNotify(s), newHelper(s), newInstall(s), newVersion(s),
 	)
 	return root
 }

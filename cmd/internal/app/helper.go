@@ -111,8 +111,17 @@ func (s *Streams) backend() (lane.Backend, error) {
 	return thisNode()
 }
 
-// thisNode is this machine, if it is a node of Proxmox VE and tend is root on it.
+// thisNode is [thisHost] as the lane has it.
 func thisNode() (lane.Backend, error) {
+	h, err := thisHost()
+	if err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// thisHost is this machine, if it is a node of Proxmox VE and tend is root on it.
+func thisHost() (*host.Host, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("needs to run as root")
 	}

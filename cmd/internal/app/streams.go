@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/felhom/tend/cmd/internal/config"
+	"github.com/felhom/tend/cmd/internal/install"
 	"github.com/felhom/tend/cmd/internal/view"
 	"github.com/felhom/tend/proxmox/privileged/lane"
 )
@@ -29,6 +30,9 @@ type Streams struct {
 	Signals func() (c <-chan os.Signal, stop func())
 	// Backend is where tend helper acts as root; nil: this machine, if it is a node. Only tests have another.
 	Backend func() (lane.Backend, error)
+	// Install is the node that tend install sets up, and the directory that its files are below; nil: this machine, if it
+	// is a node. Only tests have another.
+	Install func() (n install.Node, root string)
 
 	colour string // --color
 }

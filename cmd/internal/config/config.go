@@ -149,26 +149,30 @@ func Load(src Sources) (*Config, error) {
 			}
 			o.Found = append(o.Found, Value{v, s.Env})
 		}
+		if v := handedToken(src.Env); v != "" && s.Name == TokenFile {
+			o.Found = append(o.Found, Value{v, "systemd credential"})
+		}
 		if v, ok := file[s.Name]; ok {
 			o.Found = append(o.Found, v)
 		}
 		c.Origins = append(c.Origins, o)
 	}
 	c.credentials = src.Env("CREDENTIALS_DIRECTORY")
-	c.addCredential(c.credentials)
 	return c, c.interpret(src.Env)
 }
 
-// addCredential finds the token that systemd hands to a service (LoadCredential=token:…).
-func (c *Config) addCredential(dir string) {
+// handedToken is the token that systemd hands to a service (LoadCredential=token:…), or empty. It is a part of the
+// environment, and so beats the file, in which the same token stands for a person who is root.
+func handedToken(env func(string) string) string {
+	dir := env("CREDENTIALS_DIRECTORY")
 	if dir == "" {
-		return
+		return ""
 	}
 	path := filepath.Join(dir, "token")
-	if _, err := os.Stat(path); err == nil {
-		i := slices.IndexFunc(c.Origins, func(o Origins) bool { return o.Setting.Name == TokenFile })
-		c.Origins[i].Found = append(c.Origins[i].Found, Value{path, "systemd credential"})
+	if _, err := os.Stat(path); err != nil {
+		return ""
 	}
+	return path
 }
 
 // Trust says where to write the fingerprint of a certificate that was presented.

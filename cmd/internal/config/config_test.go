@@ -72,6 +72,8 @@ func TestToken(t *testing.T) {
 		{"environment before its file", config.Sources{Env: env("TEND_TOKEN", inEnv, "TEND_TOKEN_FILE", file)}, inEnv, "TEND_TOKEN"},
 		{"flag before environment", config.Sources{Flags: map[string]string{"token-file": file}, Env: env("TEND_TOKEN", inEnv)}, inFile, "--token-file"},
 		{"credential of systemd", config.Sources{Env: env("CREDENTIALS_DIRECTORY", dir)}, inFile, "systemd credential"},
+		{"credential of systemd before the file", config.Sources{Env: env("CREDENTIALS_DIRECTORY", dir), File: write(t, "tend.yaml", "tokenFile: /root/only\n")}, inFile, "systemd credential"},
+		{"file of the environment before the credential", config.Sources{Env: env("CREDENTIALS_DIRECTORY", dir, "TEND_TOKEN_FILE", file)}, inFile, "TEND_TOKEN_FILE"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,5 +1,5 @@
 // Command gate runs the checks of the Makefile that need more than one line of shell: the tests with a
-// truthful closing line, every fuzz target within a budget, and the generated pages.
+// truthful closing line, every fuzz target within a budget, the generated pages, and the packages.
 //
 // It is a tool of the people who build tend, runs the go command and nothing else, and is never part of
 // the tend binary.
@@ -14,6 +14,7 @@ import (
 const usage = `usage: gate test [-race] [-v] [-run REGEXP] [PACKAGE...]
        gate fuzz [-each DURATION | -budget DURATION] [PACKAGE...]
        gate gen [-check]
+       gate package [-version VERSION] [-date SECONDS] [-out FOLDER] [-arch ARCH,…] [-sbom=false] [-quick]
 `
 
 func main() {
@@ -24,9 +25,10 @@ func main() {
 // that passed, 1 for one that did not, 2 for wrong usage.
 func run(args []string, stdout, stderr io.Writer) int {
 	verbs := map[string]func([]string, io.Writer, io.Writer) error{
-		"test": runTests,
-		"fuzz": runFuzz,
-		"gen":  runGen,
+		"test":    runTests,
+		"fuzz":    runFuzz,
+		"gen":     runGen,
+		"package": runPackage,
 	}
 	if len(args) == 0 || verbs[args[0]] == nil {
 		fmt.Fprint(stderr, usage)

@@ -16,22 +16,22 @@ type Role struct {
 	Token  string // name of the token, "apply"
 }
 
-// A roleEntry is a role and the paths on which it is given.
-type roleEntry struct {
+// A RoleEntry is a role and the paths on which it is given.
+type RoleEntry struct {
 	Name       string   `json:"name"`
 	Privileges []string `json:"privileges"`
 	Paths      []string `json:"paths"`
 }
 
-// roles gives the grants names: one role for each set of privileges.
-func (r Role) roles() []roleEntry {
-	var out []roleEntry
+// Entries gives the grants names: one role for each set of privileges.
+func (r Role) Entries() []RoleEntry {
+	var out []RoleEntry
 	for _, g := range r.Grants {
-		i := slices.IndexFunc(out, func(e roleEntry) bool { return slices.Equal(e.Privileges, g.Privileges) })
+		i := slices.IndexFunc(out, func(e RoleEntry) bool { return slices.Equal(e.Privileges, g.Privileges) })
 		if i < 0 {
 			i = len(out)
-			out = append(out, roleEntry{Name: roleName(g), Privileges: g.Privileges})
-			for n := 2; slices.ContainsFunc(out[:i], func(e roleEntry) bool { return e.Name == out[i].Name }); n++ {
+			out = append(out, RoleEntry{Name: roleName(g), Privileges: g.Privileges})
+			for n := 2; slices.ContainsFunc(out[:i], func(e RoleEntry) bool { return e.Name == out[i].Name }); n++ {
 				out[i].Name = fmt.Sprintf("%s%d", roleName(g), n)
 			}
 		}
@@ -66,14 +66,14 @@ func roleName(g plan.Grant) string {
 // Commands are the lines that make the roles, the user, the token and the entries, to be run by root on a node.
 func (r Role) Commands() []string {
 	var out []string
-	for _, e := range r.roles() {
+	for _, e := range r.Entries() {
 		out = append(out, fmt.Sprintf("pveum role add %s --privs %q", e.Name, strings.Join(e.Privileges, " ")))
 	}
 	out = append(out,
 		fmt.Sprintf("pveum user add %s --comment \"tend\"", r.User),
 		fmt.Sprintf("pveum user token add %s %s --privsep 1", r.User, r.Token),
 	)
-	for _, e := range r.roles() {
+	for _, e := range r.Entries() {
 		for _, path := range e.Paths {
 			out = append(out, fmt.Sprintf("pveum acl modify %s --roles %s --users %s --tokens '%s!%s'", path, e.Name, r.User, r.User, r.Token))
 		}
@@ -86,7 +86,7 @@ func (r Role) Text(w io.Writer, s Style) error {
 	out := &printer{w: w}
 	l := layout{Style: s}
 	out.line("%s", s.paint(bold, "What a token needs for this spec:"))
-	for _, e := range r.roles() {
+	for _, e := range r.Entries() {
 		out.line("  %s on %s", s.paint(bold, e.Name), Clean(strings.Join(e.Paths, ", ")))
 		l.hanging(out, strings.Join(e.Privileges, ", "), 6)
 	}
@@ -103,11 +103,11 @@ type roleJSON struct {
 	Kind     string      `json:"kind"`
 	User     string      `json:"user"`
 	Token    string      `json:"token"`
-	Roles    []roleEntry `json:"roles"`
+	Roles    []RoleEntry `json:"roles"`
 	Commands []string    `json:"commands"`
 }
 
 // JSON writes the same for programs.
 func (r Role) JSON(w io.Writer) error {
-	return writeJSON(w, roleJSON{JSONVersion, "role", r.User, r.Token, append([]roleEntry{}, r.roles()...), r.Commands()})
+	return writeJSON(w, roleJSON{JSONVersion, "role", r.User, r.Token, append([]RoleEntry{}, r.Entries()...), r.Commands()})
 }

@@ -70,6 +70,19 @@ func (h *Host) Run(ctx context.Context, argv []string, stdin []byte) (stdout, st
 	if len(argv) == 0 || !listed(argv[0]) {
 		return nil, nil, 0, fmt.Errorf("%.80q %w", strings.Join(argv[:min(1, len(argv))], ""), ErrNotListed)
 	}
+	return h.run(ctx, argv, stdin)
+}
+
+// Setup runs a command of tend install's, which stands on no row. The lane knows nothing of it.
+func (h *Host) Setup(ctx context.Context, c privileged.Setup) (stdout, stderr []byte, exit int, err error) {
+	argv := c.Argv()
+	if len(argv) == 0 {
+		return nil, nil, 0, ErrNotListed
+	}
+	return h.run(ctx, argv, nil)
+}
+
+func (h *Host) run(ctx context.Context, argv []string, stdin []byte) (stdout, stderr []byte, exit int, err error) {
 	program := filepath.Join(h.root, argv[0])
 	if err := ours(program); err != nil {
 		return nil, nil, 0, err

@@ -366,6 +366,22 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// TestSetup holds that setup runs what Run refuses, and nothing that does not come from its own functions.
+func TestSetup(t *testing.T) {
+	h := place(t)
+	put(t, h, "/usr/sbin/pveum", "#!/bin/sh\necho \"$@\"; exit 3\n", 0o755)
+	stdout, _, exit, err := h.Setup(t.Context(), privileged.ListRoles())
+	if err != nil || exit != 3 || string(stdout) != "role list --output-format json\n" {
+		t.Errorf("got %q, %d, %v", stdout, exit, err)
+	}
+	if _, _, _, err := h.Run(t.Context(), privileged.ListRoles().Argv(), nil); !errors.Is(err, ErrNotListed) {
+		t.Errorf("the lane can run it: %v", err)
+	}
+	if _, _, _, err := h.Setup(t.Context(), privileged.Setup{}); !errors.Is(err, ErrNotListed) {
+		t.Errorf("nothing is run: %v", err)
+	}
+}
+
 func TestRunBounds(t *testing.T) {
 	h := place(t)
 	put(t, h, "/usr/sbin/pct", "#!/bin/sh\nhead -c 3000000 /dev/zero\n", 0o755)
