@@ -55,7 +55,7 @@ func TestFolder(t *testing.T) {
 		t.Errorf("error %q", rep.Source.Error)
 	}
 	r.byHand("cores", "7")
-	if rep = r.again(); r.config()["cores"] != "2" {
+	if r.again(); r.config()["cores"] != "2" {
 		t.Errorf("what is in force is not kept: cores %s", r.config()["cores"])
 	}
 }
@@ -94,11 +94,11 @@ func TestSuspend(t *testing.T) {
 	if err := r.agent.Suspend(ctx, report.Suspension{ID: 999, Reason: "x"}); err == nil || !strings.Contains(err.Error(), "no container 999") {
 		t.Errorf("suspended what is not there: %v", err)
 	}
-	rep := r.next(func() {
+	r.next(func() {
 		r.must(r.agent.Suspend(ctx, report.Suspension{ID: 300, Since: time.Now(), Until: time.Now().Add(time.Hour), Reason: "moving", By: "anna"}))
 	})
 	r.byHand("cores", "4")
-	rep = r.again()
+	rep := r.again()
 	c := rep.Container(300)
 	if r.config()["cores"] != "4" || c.Sync != view.Suspended || c.Suspended == nil || c.Suspended.By != "anna" || len(rep.Suspended) != 1 {
 		t.Errorf("cores %s, container %+v", r.config()["cores"], c)
