@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/felhom/tend/cmd/internal/agent/report"
+	"github.com/felhom/tend/cmd/internal/config"
 	"github.com/felhom/tend/cmd/internal/server"
 	"github.com/felhom/tend/cmd/internal/view"
 	"github.com/felhom/tend/proxmox"
@@ -136,19 +138,69 @@ func agentFlags(cmd *cobra.Command) {
 	cmd.Flags().String("state-dir", "", "`folder` of the agent (TEND_STATE_DIR)")
 }
 
+// serviceFolder is the folder of an agent that systemd runs (StateDirectory=tend).
+const serviceFolder = "/var/lib/tend"
+
+// agentFolder is the folder of the agent on this machine: the one that is named, else the service's where it runs, else
+// that of the person who asks.
+func agentFolder(c *config.Config) string {
+	if c.Get(config.StateDir).Text != "" {
+		return c.StateDir
+	}
+	if _, err := os.Stat(filepath.Join(serviceFolder, socketFile)); err == nil {
+		return serviceFolder
+	}
+	return c.StateDir
+}
+
 // ask asks the agent on this machine for an action.
 func ask(cmd *cobra.Command, s *Streams, action string, form url.Values, done string) error {
 	c, err := s.settings(cmd)
 	if err != nil {
 		return err
 	}
-	socket := filepath.Join(c.StateDir, socketFile)
-	err = server.Dial(socket).Do(cmd.Context(), action, form)
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("no agent runs with the folder %s (--state-dir): systemctl status tend, or tend watch", c.StateDir)
-	}
-	if err != nil {
+	folder := agentFolder(c)
+	if err := noAgent(folder, server.Dial(filepath.Join(folder, socketFile)).Do(cmd.Context(), action, form)); err != nil {
 		return err
 	}
 	return view.Note(s.Out, s.style(), done)
+}
+
+// noAgent says in words that nobody answers on the socket in a folder.
+func noAgent(folder string, err error) error {
+	switch {
+	case errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("no agent runs with the folder %s (--state-dir): systemctl status tend, or tend watch", folder)
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("the agent with the folder %s is for its user and root to ask: %w", folder, err)
+	}
+	return err
+}
+
+// showReport shows what the agent on this machine last saw.
+func showReport(cmd *cobra.Command, s *Streams, output string) error {
+	write, err := s.output(output, "text", "json")
+	if err != nil {
+		return err
+	}
+	c, err := s.settings(cmd)
+	if err != nil {
+		return err
+	}
+	folder := agentFolder(c)
+	r, err := server.Dial(filepath.Join(folder, socketFile)).Report(cmd.Context())
+	if err = noAgent(folder, err); err != nil {
+		return err
+	}
+	now := time.Now()
+	if err := write(report.Shown{Report: r, Now: now}); err != nil {
+		return err
+	}
+	switch level := r.Verdict(now).Level; {
+	case level >= report.Warn:
+		return exit(exitBlocked)
+	case level == report.Note:
+		return exit(exitPending)
+	}
+	return nil
 }

@@ -117,15 +117,16 @@ func withHistory(cmd *cobra.Command, s *Streams, ask func(context.Context, *serv
 	if err != nil {
 		return err
 	}
-	socket := filepath.Join(c.StateDir, socketFile)
+	folder := agentFolder(c)
+	socket := filepath.Join(folder, socketFile)
 	if _, err := os.Stat(socket); err == nil {
 		if err := ask(cmd.Context(), server.Dial(socket)); !errors.Is(err, syscall.ECONNREFUSED) {
 			return err
 		}
 	}
-	h, err := history.Read(filepath.Join(c.StateDir, historyFile))
+	h, err := history.Read(filepath.Join(folder, historyFile))
 	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("there is no history in %s: no agent has run with this folder (--state-dir)", c.StateDir)
+		return fmt.Errorf("there is no history in %s: no agent has run with this folder (--state-dir)", folder)
 	}
 	if err != nil {
 		return err

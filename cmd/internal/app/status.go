@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 
 func newStatus(s *Streams) *cobra.Command {
 	var output string
+	agent := false
 	cmd := &cobra.Command{
 		Use:   "status [PATH]",
 		Short: "Show each container on two axes: synced and healthy",
@@ -23,18 +25,31 @@ func newStatus(s *Streams) *cobra.Command {
 it is well (healthy): there, running where it shall be, and not locked. What waits for a
 restart is shown, too, and of containers with a snapshot policy the age of the newest good
 snapshot against its limit, when the next is due, and which one goes next; below it how the
-disks and sensors of the nodes are, as far as anybody may read that. Nothing is changed.` + exits(
+disks and sensors of the nodes are, as far as anybody may read that. Nothing is changed.
+
+With --agent it is what the agent on this machine last saw: what needs somebody first, with what is
+suspended, waits for a yes or was refused. Nothing else is asked.` + exits(
 			"0  all containers are synced and healthy", "1  error",
-			"2  some are out of sync", "3  some are degraded, or a disk is failing"),
+			"2  some are out of sync", "3  some are degraded, or a disk is failing; with --agent: something needs somebody"),
 		Example: `  tend status
   tend status --sandbox examples/homelab
+  tend status --agent
   tend status -o json`,
 		Args: atMostOne("path"),
-		RunE: func(cmd *cobra.Command, args []string) error { return showStatus(cmd, s, output, pathOf(args)) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !agent {
+				return showStatus(cmd, s, output, pathOf(args))
+			}
+			if len(args) > 0 || cmd.Flags().Changed("sandbox") || cmd.Flags().Changed("endpoint") {
+				return errors.New("--agent shows what the agent on this machine saw, of its own cluster and source: it goes with no path, --endpoint or --sandbox")
+			}
+			return showReport(cmd, s, output)
+		},
 	}
 	connectionFlags(cmd)
 	sandboxFlag(cmd)
 	outputFlag(cmd, &output, "text", "json")
+	cmd.Flags().BoolVar(&agent, "agent", false, "show what the agent on this machine last saw")
 	return cmd
 }
 

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -43,6 +44,10 @@ const (
 	memoryFile      = "agent.json"
 	sourceFile      = "source.json"
 )
+
+// frugal has the garbage collector run at half of growth: an agent rests nearly always, on machines whose memory belongs to
+// containers, and memory that it does not give back costs more than the seconds a day that this takes.
+const frugal = 50
 
 type watchOptions struct {
 	dryRun   bool
@@ -98,6 +103,9 @@ func watch(cmd *cobra.Command, s *Streams, o watchOptions, args []string) (err e
 	}
 	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
 		return fmt.Errorf("make the folder of the agent: %w", err)
+	}
+	if s.Env("GOGC") == "" {
+		debug.SetGCPercent(frugal)
 	}
 	w := &watcher{Streams: s, cmd: cmd, options: o, args: args, config: c, session: ses, log: log, stop: make(chan struct{})}
 	defer func() { err = errors.Join(err, w.close()) }()
