@@ -28,6 +28,7 @@ import (
 	"github.com/felhom/tend/proxmox/health"
 	"github.com/felhom/tend/reconcile"
 	"github.com/felhom/tend/reconcile/backup"
+	"github.com/felhom/tend/reconcile/journal"
 	"github.com/felhom/tend/reconcile/permit"
 	"github.com/felhom/tend/reconcile/plan"
 	"github.com/felhom/tend/reconcile/schedule"
@@ -68,6 +69,8 @@ type Options struct {
 	Disks func(context.Context) []*health.Node
 	// Drills reads the drills of backups that are remembered; nil: none are.
 	Drills func() *backup.Drills
+	// Journal tells the calls that were begun and whose end is not known; nil: none is.
+	Journal *journal.Journal
 	// Requests are how many requests to Proxmox got which answer; nil: not known.
 	Requests func() []report.Requests
 	// User is who the agent is on the cluster: "tend@pve!agent". What others do is told as theirs.

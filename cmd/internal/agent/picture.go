@@ -14,6 +14,7 @@ import (
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/reconcile"
 	"github.com/felhom/tend/reconcile/backup"
+	"github.com/felhom/tend/reconcile/journal"
 	"github.com/felhom/tend/reconcile/permit"
 	"github.com/felhom/tend/reconcile/plan"
 	"github.com/felhom/tend/reconcile/retention"
@@ -390,6 +391,9 @@ func (a *Agent) publish() *report.Report {
 			x.SetBackups(b)
 		}
 	}
+	if a.ended == nil { // else they are on their way
+		r.Journal = open(a.o.Journal)
+	}
 	if a.o.Requests != nil {
 		r.Requests = a.o.Requests()
 	}
@@ -398,6 +402,20 @@ func (a *Agent) publish() *report.Report {
 	}
 	a.o.Board.Publish(r)
 	return r
+}
+
+// open are the calls whose end is not known.
+func open(j *journal.Journal) []report.JournalEntry {
+	var out []report.JournalEntry
+	for _, rec := range j.Pending() {
+		e := rec.Entry()
+		x := report.JournalEntry{Subject: e.Subject(), Verb: e.Verb, Time: e.Time}
+		if !e.Task.IsZero() {
+			x.Task = e.Task.String()
+		}
+		out = append(out, x)
+	}
+	return out
 }
 
 // sourceOf is how the source stands.

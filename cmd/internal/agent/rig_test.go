@@ -125,7 +125,7 @@ func (r *rig) start() {
 	stop := make(chan struct{})
 	r.board = &report.Board{}
 	o := agent.Options{
-		Source: keeper, Watch: from.Watch, Origin: from.Report, Client: client, User: user, Requests: tally.Requests,
+		Source: keeper, Watch: from.Watch, Origin: from.Report, Client: client, User: user, Journal: j, Requests: tally.Requests,
 		Load:      func(f fs.FS) (*spec.State, error) { return load.Load(f, load.Options{}) },
 		Snapshots: &snapshot.Keeper{Client: client, Watcher: watcher, Journal: j, Memory: seen, RunID: "run"}, Disks: r.disks,
 		Memory: memory, Board: r.board, History: r.history, Log: slog.New(slog.DiscardHandler), Stop: stop,

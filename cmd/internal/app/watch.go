@@ -185,7 +185,7 @@ func (w *watcher) open() error {
 	}
 	w.closers = append(w.closers, func() error { done(); return nil })
 	o := agent.Options{
-		Watch: from.Watch, Origin: from.Report, Load: loadFiles, Client: ses.client, Snapshots: keeper, Requests: tally.Requests, Disks: disks,
+		Watch: from.Watch, Origin: from.Report, Load: loadFiles, Client: ses.client, Snapshots: keeper, Journal: keeper.Journal, Requests: tally.Requests, Disks: disks,
 		User: tokenUser(c.Token), Drills: ses.drills, Board: &report.Board{}, Log: w.log, Stop: w.stop, Beat: beat,
 		Agent: report.Agent{Version: programVersion(), Started: time.Now(), Host: hostName()},
 	}
