@@ -19,14 +19,23 @@ func (r *run) container(ctx context.Context, s subject, c *Container) error {
 	} else if instead {
 		return r.backups(ctx, s, c)
 	}
-	have, err := r.list(ctx, s)
-	if err != nil {
-		return err
+	known := r.known(s)
+	if known && r.rests(s, c) {
+		return nil
 	}
-	if stuck, err := r.stuck(ctx, s.ref, s.lock, have); stuck != nil || err != nil {
-		c.Stuck = stuck
-		c.tell(s, have, r.now)
-		return errors.Join(err, asError(stuck))
+	err := r.work(ctx, s, c, known)
+	r.settle(s, c, err)
+	return err
+}
+
+// work takes what is due and drops what may go. Of a container that is known to be well and has a snapshot due, the list
+// that follows the create tells all.
+func (r *run) work(ctx context.Context, s subject, c *Container, known bool) (err error) {
+	var have []proxmox.Snapshot
+	if !known || !c.Due {
+		if have, err = r.looked(ctx, s, c); err != nil {
+			return err
+		}
 	}
 	mem := r.schedule(s, have, c)
 	if c.Due && !r.stopping() {
@@ -48,6 +57,11 @@ func (r *run) container(ctx context.Context, s subject, c *Container) error {
 		}
 		mem.Failed = false
 		r.note(s, mem, false)
+		if stuck, err := r.stuck(ctx, s.ref, "", have); known && (stuck != nil || err != nil) {
+			c.Stuck = stuck
+			c.tell(s, have, r.now)
+			return errors.Join(err, asError(stuck))
+		}
 	} else if !r.DryRun {
 		r.Memory.set(s.ref.ID, s.policy.Name, mem)
 	}
@@ -57,6 +71,21 @@ func (r *run) container(ctx context.Context, s subject, c *Container) error {
 		err = errors.Join(c.Refused, err)
 	}
 	return err
+}
+
+// looked lists the snapshots, and returns an error where the container is stuck.
+func (r *run) looked(ctx context.Context, s subject, c *Container) ([]proxmox.Snapshot, error) {
+	have, err := r.list(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	stuck, err := r.stuck(ctx, s.ref, s.lock, have)
+	if stuck != nil || err != nil {
+		c.Stuck = stuck
+		c.tell(s, have, r.now)
+		return nil, errors.Join(err, asError(stuck))
+	}
+	return have, nil
 }
 
 func asError(s *Stuck) error {
@@ -104,11 +133,14 @@ func (r *run) note(s subject, mem memory, failed bool) {
 
 // tell says of a container how its snapshots are.
 func (c *Container) tell(s subject, have []proxmox.Snapshot, now time.Time) {
-	c.Newest = s.policy.Last(have)
-	if c.Newest.IsZero() {
-		return
+	c.aged(s.policy, s.policy.Last(have), now)
+}
+
+// aged says of a container how old its newest good snapshot is.
+func (c *Container) aged(p retention.Policy, newest, now time.Time) {
+	if c.Newest = newest; !newest.IsZero() {
+		c.Overdue, c.Limit = p.Overdue(newest, now), p.Limit(newest)
 	}
-	c.Overdue, c.Limit = s.policy.Overdue(c.Newest, now), s.policy.Limit(c.Newest)
 }
 
 // take takes a snapshot, and returns the list in which it stands as complete.

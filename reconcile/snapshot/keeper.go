@@ -76,7 +76,8 @@ type Options struct {
 // Run carries out the policies of a spec. What becomes of single containers stands in the report; the error is what
 // kept the run as a whole from going on.
 //
-// A container without snapshots to drop whose next one is not due yet is not asked about, if Memory knows it.
+// A container that an earlier run of this process left well, and whose next snapshot is not due yet, is asked about once an
+// hour, if there is a Memory.
 func (k *Keeper) Run(ctx context.Context, want *spec.State, o Options) (Report, error) {
 	r := &run{Keeper: k.withDefaults(), Options: o, want: want, now: time.Now(), keep: map[string]bool{}, nodeDisks: map[string]*health.Node{}, storages: map[string]map[string]proxmox.Storage{}}
 	live, err := r.live(ctx)

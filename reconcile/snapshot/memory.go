@@ -26,6 +26,7 @@ type Memory struct {
 
 	mu      sync.Mutex // guards what is below
 	entries map[string]memory
+	settled map[string]settled // of this process alone
 	saved   []byte
 }
 
@@ -93,6 +94,7 @@ func (m *Memory) save(keep map[string]bool) error {
 	for key := range m.entries {
 		if !keep[key] {
 			delete(m.entries, key)
+			delete(m.settled, key)
 		}
 	}
 	data, err := json.Marshal(memoryFile{Version: 1, Entries: m.entries})
