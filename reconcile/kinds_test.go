@@ -37,7 +37,7 @@ func (n *node) live(t *testing.T, id proxmox.VMID) (proxmox.Values, proxmox.Powe
 
 // waits reports whether something is left to do that is not done now.
 func waits(c reconcile.Container) bool {
-	return (c.State == reconcile.Blocked || c.State == reconcile.PendingRestart) && len(c.Blocked) > 0
+	return (c.State == reconcile.Blocked || c.State == reconcile.PendingRestart || c.State == reconcile.Waiting) && len(c.Blocked) > 0
 }
 
 // TestMove moves volumes to another storage: the container is stopped for it and started again, and the old volume

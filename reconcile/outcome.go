@@ -22,6 +22,7 @@ const (
 	Restarted                   // it was changed and restarted
 	Destroyed                   // it is gone
 	Retired                     // it was stopped, and will be destroyed after its grace time
+	Waiting                     // what could be done is; the rest waits for a window, a yes, another container or the end of a suspension
 	PendingRestart              // what could be done is; the rest waits for a restart that may not be now
 	Blocked                     // something cannot or may not be done; the plan says why
 	Left                        // what is left goes beyond the plan that was shown
@@ -32,7 +33,7 @@ const (
 
 // words are those of String.
 var words = [...]string{
-	"unchanged", "created", "changed", "restarted", "destroyed", "retired", "pending until restart", "blocked", "left",
+	"unchanged", "created", "changed", "restarted", "destroyed", "retired", "waiting", "pending until restart", "blocked", "left",
 	"stuck", "interrupted", "failed",
 }
 
@@ -288,10 +289,12 @@ func settled(c *Container, shown *plan.Lane) State {
 	switch {
 	case shown != nil && shown.Action == plan.Retire && len(c.Done) > 0:
 		return Retired
-	case len(c.Blocked) > 0 && !slices.ContainsFunc(c.Blocked, func(b plan.Blocked) bool { return !waits(b) }):
+	case slices.ContainsFunc(c.Blocked, func(b plan.Blocked) bool { return !waits(b) }):
+		return Blocked
+	case slices.ContainsFunc(c.Blocked, func(b plan.Blocked) bool { return b.What == "restart" }):
 		return PendingRestart
 	case len(c.Blocked) > 0:
-		return Blocked
+		return Waiting
 	case len(c.Done) == 0 || shown == nil:
 		return Unchanged
 	case shown.Action == plan.Create:

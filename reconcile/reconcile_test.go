@@ -1,12 +1,14 @@
 package reconcile_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/proxmox/sim"
+	"github.com/felhom/tend/reconcile/plan"
 	"github.com/felhom/tend/spec"
 	"github.com/felhom/tend/spec/setting"
 )
@@ -51,6 +53,21 @@ func TestLife(t *testing.T) {
 			}
 		})
 	}
+	t.Run("held", func(t *testing.T) {
+		r := n.reconciler(nil)
+		r.Permit = func(p *plan.Plan) *plan.Plan {
+			held := *p
+			held.Lanes = nil
+			for _, l := range p.Lanes {
+				held.Blocked = append(held.Blocked, plan.Blocked{ID: l.Ref.ID, Name: l.Name, What: "memory", Reason: "suspended", Waiting: true})
+			}
+			return &held
+		}
+		out := once(t, r, state(container(201, func(c *spec.Container) { setting.Memory.Set(c.Settings, 2*setting.GiB) })))
+		if got := states(out); !slices.Contains(got, "201 waiting") {
+			t.Errorf("what is held, and by no restart: %q", got)
+		}
+	})
 	t.Run("destroy", func(t *testing.T) {
 		r := n.reconciler(nil)
 		r.Policy = prune(3)

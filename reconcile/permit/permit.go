@@ -259,8 +259,16 @@ func (g *Gate) spend(p *plan.Plan, costly []plan.Lane) {
 		return
 	}
 	for _, l := range beyond {
-		g.hold(p, l, "waits for a yes: "+g.wait.Why, []string{"tend approve " + g.wait.Hash, "Tend-Approve: " + g.wait.Hash + " at the end of a signed commit"})
+		g.hold(p, l, "waits for a yes: "+g.wait.Why+lost(l), []string{"tend approve " + g.wait.Hash, "Tend-Approve: " + g.wait.Hash + " at the end of a signed commit"})
 	}
+}
+
+// lost says what is destroyed with its data, for whoever says yes to it.
+func lost(l plan.Lane) string {
+	if len(l.Frees) == 0 || l.Action == plan.Retire {
+		return ""
+	}
+	return "; the data of " + strings.Join(l.Frees, ", ") + " would be lost"
 }
 
 func (g *Gate) hold(p *plan.Plan, l plan.Lane, reason string, ways []string) {

@@ -93,10 +93,15 @@ func ids(p *plan.Plan) string {
 
 func TestApproval(t *testing.T) {
 	p := &plan.Plan{Lanes: []plan.Lane{destroying(101), restarting(102), online(103)}}
+	p.Lanes[0].Frees = []string{"tank:subvol-101-disk-0"}
 	rules := permit.Rules{Budget: permit.Budget{RestartsPerRun: 1, RestartsPerDay: -1, DestroysPerRun: 0, DestroysPerDay: -1}}
 	first := permit.NewGate(rules)
-	if got := ids(first.Pass(p)); got != "102 103" {
+	held := first.Pass(p)
+	if got := ids(held); got != "102 103" {
 		t.Fatalf("without a yes: %q", got)
+	}
+	if !strings.HasSuffix(held.Blocked[0].Reason, "; the data of tank:subvol-101-disk-0 would be lost") {
+		t.Errorf("whoever says yes is not told what is lost: %q", held.Blocked[0].Reason)
 	}
 	w := first.Waits()
 	if w.Hash == "" || len(w.What) != 1 || w.What[0].ID != 101 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -147,6 +148,29 @@ func TestApprove(t *testing.T) {
 	rep = r.next(func() { r.must(r.agent.Approve(ctx, hash, "anna")) })
 	if rep.Loop.Last.Result != report.Converged || len(rep.Approvals) != 0 || !strings.Contains(r.config()["features"], "nesting=1") || r.pending() != "" {
 		t.Errorf("approved: %q %s, config %v", rep.Loop.Last.Result, rep.Loop.Last.Error, r.config())
+	}
+}
+
+// A container that was taken out of the spec is shown until it is gone, with what waits for a yes.
+func TestLeaving(t *testing.T) {
+	t.Parallel()
+	r, write := inFolder(t, web("cores: 1"))
+	r.settings.Policy.Prune, r.settings.Policy.PruneMax, r.settings.Policy.PrunePercent = true, 1, 100
+	r.settings.Rules.Budget = permit.Budget{RestartsPerRun: -1, RestartsPerDay: -1, DestroysPerRun: 0, DestroysPerDay: -1}
+	r.start()
+	r.await("made", waiting)
+	write(strings.NewReplacer("id: 300", "id: 301", "web:", "other:").Replace(web("cores: 1")))
+	rep := r.await("waits", func(x *report.Report) bool { return waiting(x) && len(x.Approvals) == 1 })
+	c := rep.Container(300)
+	if c == nil {
+		t.Fatal("the container that would be destroyed is not shown")
+	}
+	if c.Name != "web" || c.Node != "pve1" || c.Approval != rep.Approvals[0].Hash || c.Sync != view.OutOfSync || !slices.Contains(c.Differs, "destroy") {
+		t.Errorf("shown as %+v", c)
+	}
+	rep = r.next(func() { r.must(r.agent.Approve(context.Background(), rep.Approvals[0].Hash, "anna")) })
+	if c := rep.Container(300); c != nil {
+		t.Errorf("it is gone, and shown as %+v", c)
 	}
 }
 

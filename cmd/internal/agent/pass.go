@@ -282,7 +282,7 @@ func became(o reconcile.Outcome) report.Result {
 		return report.Pending
 	case w == reconcile.Blocked:
 		return report.Blocked
-	case w == reconcile.PendingRestart:
+	case w == reconcile.PendingRestart || w == reconcile.Waiting:
 		return report.Pending
 	case w == reconcile.Unchanged:
 		return report.Quiet

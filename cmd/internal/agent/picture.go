@@ -167,7 +167,7 @@ func othersOf(shown view.Plan) []report.Other {
 	return out
 }
 
-// containersOf are the declared containers and those that carry the owner's tag.
+// containersOf are the declared containers and those that carry the owner's tag, with those that the plan takes away.
 func (p *pass) containersOf(want *spec.State, shown view.Plan, have *plan.Live, sheet view.Sheet, waits permit.Waiting) []report.Container {
 	var out []report.Container
 	for _, w := range want.Containers {
@@ -180,9 +180,31 @@ func (p *pass) containersOf(want *spec.State, shown view.Plan, have *plan.Live, 
 	for _, u := range shown.Unclaimed {
 		out = append(out, report.Container{ContainerState: view.UnclaimedState(u, have.Containers[u.Ref.ID])})
 	}
+	out = append(out, leaving(out, shown, have)...)
 	slices.SortFunc(out, func(a, b report.Container) int { return cmp.Compare(a.ID, b.ID) })
 	for i := range out {
 		p.describe(&out[i], shown, sheet, waits)
+	}
+	return out
+}
+
+// leaving are the containers that only the plan still speaks of: those that are destroyed, or would be if they might.
+func leaving(known []report.Container, shown view.Plan, have *plan.Live) []report.Container {
+	var out []report.Container
+	add := func(s plan.Subject, name string) {
+		seen := have.Containers[s.ID]
+		is := func(c report.Container) bool { return c.ID == s.ID }
+		if s.Kind != plan.ContainerKind || seen == nil || slices.ContainsFunc(known, is) || slices.ContainsFunc(out, is) {
+			return
+		}
+		u := plan.Unclaimed{Ref: seen.Ref, Name: name}
+		out = append(out, report.Container{ContainerState: view.UnclaimedState(u, seen)})
+	}
+	for _, l := range shown.Lanes {
+		add(l.Subject(), l.Name)
+	}
+	for _, b := range shown.Blocked {
+		add(b.Subject(), b.Name)
 	}
 	return out
 }

@@ -257,6 +257,9 @@ func (w *watcher) listen(o agent.Options, from *origin.Origin) (err error) {
 	if err != nil {
 		return errors.Join(fmt.Errorf("serve the page: %w; write web: {listen: ADDRESS} into the configuration, or --listen off", err), w.local.Close())
 	}
+	if err := w.server.May(w.page.Addr()); err != nil { // told before the first pass begins, which would be cut off
+		return errors.Join(err, w.page.Close(), w.local.Close())
+	}
 	return nil
 }
 

@@ -117,14 +117,29 @@ const (
 	publicDoor               // everyone
 )
 
+// May reports why the server may not or cannot listen on an address: nil, it can. Whoever asks before anything else is
+// begun need not end what is under way.
+func (s *Server) May(a net.Addr) error {
+	d := doorOf(a)
+	if d == publicDoor && s.o.Token.IsZero() {
+		return fmt.Errorf("listen on %s: everyone who reaches it could read; set a token for the page (web.tokenFile), or listen on 127.0.0.1", a)
+	}
+	if s.o.Cert != "" && d != localDoor {
+		if _, err := (&certificate{cert: s.o.Cert, key: s.o.Key}).get(nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Serve answers on a listener until the context ends, and then waits a few seconds for what is under way. On any
 // address but loopback it needs a token.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	d := doorOf(l.Addr())
-	if d == publicDoor && s.o.Token.IsZero() {
+	if err := s.May(l.Addr()); err != nil {
 		_ = l.Close()
-		return fmt.Errorf("listen on %s: everyone who reaches it could read; set a token for the page, or listen on 127.0.0.1", l.Addr())
+		return err
 	}
+	d := doorOf(l.Addr())
 	if d == publicDoor && s.o.Cert == "" {
 		s.o.Log.Warn("the page is served without TLS: whoever is in between can read the token", "address", l.Addr().String())
 	}
@@ -133,10 +148,6 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 	if s.o.Cert != "" && d != localDoor {
 		c := &certificate{cert: s.o.Cert, key: s.o.Key}
-		if _, err := c.get(nil); err != nil {
-			_ = l.Close()
-			return err
-		}
 		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get, NextProtos: []string{"http/1.1"}})
 	}
 	return s.serve(ctx, l, s.Handler(d == localDoor, d == loopbackDoor))

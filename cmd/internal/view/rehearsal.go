@@ -165,7 +165,7 @@ func (f forecast) text(out *printer, s Style, name int, shown []plan.Blocked) {
 func (f forecast) headline() (string, Tone) {
 	paint := green
 	switch f.State {
-	case reconcile.Blocked, reconcile.PendingRestart, reconcile.Left:
+	case reconcile.Blocked, reconcile.Waiting, reconcile.PendingRestart, reconcile.Left:
 		paint = yellow
 	case reconcile.Destroyed:
 		paint = red

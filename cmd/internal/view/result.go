@@ -28,7 +28,7 @@ func (r Result) Status() Status {
 			return Failed
 		case reconcile.Blocked:
 			status = Blocked
-		case reconcile.PendingRestart, reconcile.Left:
+		case reconcile.Waiting, reconcile.PendingRestart, reconcile.Left:
 			if status == InSync {
 				status = Pending
 			}

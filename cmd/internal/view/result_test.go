@@ -76,6 +76,7 @@ func TestResultStatus(t *testing.T) {
 	}{
 		{"all done", states(reconcile.Created, reconcile.Changed, reconcile.Restarted, reconcile.Destroyed, reconcile.Unchanged), view.InSync},
 		{"waits", states(reconcile.Created, reconcile.PendingRestart), view.Pending},
+		{"waits for a yes", states(reconcile.Changed, reconcile.Waiting), view.Pending},
 		{"more came up", states(reconcile.Left), view.Pending},
 		{"blocked counts more than waiting", states(reconcile.Blocked, reconcile.PendingRestart), view.Blocked},
 		{"failed counts most", states(reconcile.Failed, reconcile.Blocked), view.Failed},
