@@ -74,7 +74,7 @@ func (c *computation) spared(have *Observed, empty bool) Blocked {
 	case c.replaced(have) != nil:
 		w := c.replaced(have)
 		b.Reason = fmt.Sprintf("the spec means %d by this name, which does not carry the owner's tag: this one may be in its place, as after tend backups restore --swap", w.ID)
-		b.Ways, b.Waiting = []string{fmt.Sprintf("write id: %d for %s, if this one is meant", have.Ref.ID, w.Name), "destroy it by hand"}, true
+		b.Ways = []string{fmt.Sprintf("write id: %d for %s, if this one is meant", have.Ref.ID, w.Name), "destroy it by hand"}
 	case c.have.HA[have.Ref.ID] != "":
 		b.Reason, b.Ways = "it is managed by HA", []string{fmt.Sprintf("ha-manager remove ct:%d, if it shall go", have.Ref.ID)}
 	case marked && have.Running:
