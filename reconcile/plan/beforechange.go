@@ -36,7 +36,7 @@ func (c *computation) unsaved(w *spec.Container, have *Observed, e edit) (why st
 	}
 	why, ways = c.have.noSnapshot(have.Ref.Node, have.Current.Record)
 	if why == "" {
-		why, ways = c.obstacle(Step{Op: TakeSnapshot{}}, Lane{Ref: have.Ref})
+		why, ways = c.obstacle(Step{Op: TakeSnapshot{}}, Lane{Ref: have.Ref, Base: have.Config})
 	}
 	if why == "" {
 		return "", nil

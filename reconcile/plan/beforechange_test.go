@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/proxmox/health"
 	"github.com/felhom/tend/reconcile/plan"
 	"github.com/felhom/tend/reconcile/retention"
 	"github.com/felhom/tend/spec"
@@ -84,6 +85,11 @@ func TestBeforeChange(t *testing.T) {
 			name: "a token that may not", want: restart,
 			edit: func(l *plan.Live) { l.Permissions = all("VM.Snapshot") },
 			says: "there can be none: the token lacks VM.Snapshot on /vms/101",
+		},
+		{
+			name: "a failing disk", want: restart + ", " + online,
+			edit: func(l *plan.Live) { l.Disks = map[string]*health.Node{"pve1": failing("local-btrfs")} },
+			says: "there can be none: storage local-btrfs lies on a failing disk: /dev/sda (serial S1)",
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -9,7 +9,8 @@ import (
 	"github.com/felhom/tend/proxmox/health"
 )
 
-// allocatesOn are the storages on which an operation makes or grows volumes, and the node where they are.
+// allocatesOn are the storages on which an operation makes or grows volumes, or takes snapshots of them, and the node
+// where they are.
 func (p *Live) allocatesOn(op Op, l Lane) (node string, storages []string) {
 	node = l.Ref.Node
 	found := map[string]bool{}
@@ -51,6 +52,8 @@ func (p *Live) allocatesOn(op Op, l Lane) (node string, storages []string) {
 	case Migrate:
 		node = op.Target
 		copied(l.Base.Current, "")
+	case TakeSnapshot:
+		copied(l.Base.Current, "")
 	}
 	delete(found, "")
 	return node, slices.Sorted(maps.Keys(found))
@@ -69,18 +72,21 @@ func (c *computation) onFailingDisk(op Op, l Lane) (why string, ways []string) {
 				c.plan.Warnings = append(c.plan.Warnings, text)
 			}
 		default:
-			return o.Why, failingWays(node, o.Disks)
+			return o.Why, failingWays(op, node, o.Disks)
 		}
 	}
 	return "", nil
 }
 
-func failingWays(node string, disks []health.Disk) []string {
-	flags := ""
+func failingWays(op Op, node string, disks []health.Disk) []string {
+	flags, elsewhere := "", "write another storage"
+	if _, snapshot := op.(TakeSnapshot); snapshot {
+		elsewhere = "move the container's volumes to another storage first"
+	}
 	for _, d := range disks {
 		flags += " --allow-failing-disk " + node + ":" + d.Name()
 	}
-	return []string{"replace the disk, and look first whether there are backups of what is on it", "write another storage", "do it all the same:" + flags}
+	return []string{"replace the disk, and look first whether there are backups of what is on it", elsewhere, "do it all the same:" + flags}
 }
 
 // diskNeeds adds the nodes whose disks must be known, since a lane makes or grows volumes there.

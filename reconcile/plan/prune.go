@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/spec"
 	"github.com/felhom/tend/spec/setting"
 )
 
@@ -70,6 +71,10 @@ func (c *computation) spared(have *Observed, empty bool) Blocked {
 		b.Reason, b.Ways = have.Broken.Error(), []string{"destroy it by hand"}
 	case setting.Protection.Or(have.Current.Record, false):
 		b.Reason, b.Ways = "it is protected", []string{"lift its protection by hand, if it shall go"}
+	case c.replaced(have) != nil:
+		w := c.replaced(have)
+		b.Reason = fmt.Sprintf("the spec means %d by this name, which does not carry the owner's tag: this one may be in its place, as after tend backups restore --swap", w.ID)
+		b.Ways = []string{fmt.Sprintf("write id: %d for %s, if this one is meant", have.Ref.ID, w.Name), "destroy it by hand"}
 	case c.have.HA[have.Ref.ID] != "":
 		b.Reason, b.Ways = "it is managed by HA", []string{fmt.Sprintf("ha-manager remove ct:%d, if it shall go", have.Ref.ID)}
 	case marked && have.Running:
@@ -80,6 +85,18 @@ func (c *computation) spared(have *Observed, empty bool) Blocked {
 		b.Ways = []string{"declare it, to keep it"}
 	}
 	return b
+}
+
+// replaced is the declared container with the name of an unclaimed one, where what has its VMID is not tend's; nil where
+// there is none. So it is from a restore in its place until the spec names the new VMID: what runs then is unclaimed.
+func (c *computation) replaced(have *Observed) *spec.Container {
+	for _, w := range c.want.Containers {
+		at := c.have.Containers[w.ID]
+		if w.Name == have.Name && at != nil && !at.Owned(c.want.Cluster.Owner) {
+			return w
+		}
+	}
+	return nil
 }
 
 // pruneLane stops a container and marks it, or destroys it once its grace time is over.

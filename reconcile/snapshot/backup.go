@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -33,7 +34,10 @@ func (r *run) backups(ctx context.Context, s subject, c *Container) error {
 		return err
 	}
 	mem := r.schedule(s, have.List, c)
-	if c.Due && !r.DryRun && !r.stopping() {
+	if c.Due && !r.stopping() {
+		c.Refused = r.refuses(ctx, s, "backup", []string{c.Fallback})
+	}
+	if c.Due && c.Refused == nil && !r.DryRun && !r.stopping() {
 		have, err = r.backUp(ctx, s, have, c)
 		r.note(s, mem, err != nil)
 		c.tell(s, have.List, r.now)
@@ -45,7 +49,11 @@ func (r *run) backups(ctx context.Context, s subject, c *Container) error {
 		r.Memory.set(s.ref.ID, s.policy.Name, mem)
 	}
 	c.tell(s, have.List, r.now)
-	return r.remove(ctx, s, have, mem.Failed, c)
+	err = r.remove(ctx, s, have, mem.Failed, c)
+	if c.Refused != nil && !r.DryRun {
+		err = errors.Join(c.Refused, err)
+	}
+	return err
 }
 
 // shelf lists the backups of a container on the storage of its policy.

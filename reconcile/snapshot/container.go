@@ -44,9 +44,11 @@ func (r *run) work(ctx context.Context, s subject, c *Container, known bool) (er
 		}
 	}
 	if r.DryRun {
-		c.Drops, _ = s.policy.Ahead(have, r.now, c.Next)
 		if c.Unfit, err = r.unfit(ctx, s); err != nil {
 			return err
+		}
+		if len(c.Unfit) == 0 { // where none can be taken, none will go
+			c.Drops, _ = s.policy.Ahead(have, r.now, c.Next)
 		}
 	}
 	if c.Due && c.Refused == nil && !r.DryRun && !r.stopping() {

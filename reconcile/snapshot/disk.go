@@ -16,9 +16,10 @@ type DiskChecker interface {
 	Check(ctx context.Context, node string) *health.Node
 }
 
-// A FailingDisk is why no snapshot is taken of a container though one is due: a disk below one of its volumes is failing.
-// Snapshots are dropped all the same.
+// A FailingDisk is why no snapshot is taken of a container though one is due: a disk below one of its volumes is failing,
+// or, where it has backups in place of snapshots, one below their storage. What may go is dropped all the same.
 type FailingDisk struct {
+	What  string // what is not taken: snapshot or backup
 	ID    proxmox.VMID
 	Node  string
 	Why   string // a sentence that names storage and disk
@@ -31,7 +32,7 @@ func (f *FailingDisk) Error() string {
 	for _, d := range f.Disks {
 		flags = append(flags, "--allow-failing-disk "+f.Node+":"+d.Name())
 	}
-	return fmt.Sprintf("no snapshot of container %d is taken: %s (to take them all the same: %s)", f.ID, f.Why, strings.Join(flags, " "))
+	return fmt.Sprintf("no %s of container %d is taken: %s (to take them all the same: %s)", f.What, f.ID, f.Why, strings.Join(flags, " "))
 }
 
 // disksOf reads the disks of a node, once in a run, and only when a snapshot is about to be taken there.
@@ -55,12 +56,18 @@ func (r *run) onFailingDisk(ctx context.Context, s subject) (*FailingDisk, error
 	if err != nil {
 		return nil, fmt.Errorf("read configuration of container %d: %w", s.ref.ID, err)
 	}
-	for _, storage := range storagesOf(cfg.Current) {
+	return r.refuses(ctx, s, "snapshot", storagesOf(cfg.Current)), nil
+}
+
+// refuses is the refusal to put something on storages that lie on a failing disk; nil where none is known to.
+func (r *run) refuses(ctx context.Context, s subject, what string, storages []string) *FailingDisk {
+	node := r.disksOf(ctx, s.ref.Node)
+	for _, storage := range storages {
 		if o := node.On(storage, r.AllowDisks); o.Why != "" && !o.Allowed {
-			return &FailingDisk{ID: s.ref.ID, Node: s.ref.Node, Why: o.Why, Disks: o.Disks}, nil
+			return &FailingDisk{What: what, ID: s.ref.ID, Node: s.ref.Node, Why: o.Why, Disks: o.Disks}
 		}
 	}
-	return nil, nil
+	return nil
 }
 
 // storagesOf are the storages of the volumes that a snapshot would be made of.

@@ -42,8 +42,8 @@ func TestUnfit(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			b, w := newBox(t, tc.extra), mounted(t, tc.mount)
 			k := b.keeper(memory(t))
-			if c := run(t, k, w, snapshot.Options{DryRun: true}); len(c.Unfit) != 1 || b.changes() != nil {
-				t.Errorf("unfit: %v; sent %v", c.Unfit, b.changes())
+			if c := run(t, k, w, snapshot.Options{DryRun: true}); len(c.Unfit) != 1 || c.Drops.Name != "" || b.changes() != nil {
+				t.Errorf("unfit: %v; goes next: %q; sent %v", c.Unfit, c.Drops.Name, b.changes())
 			}
 			b.reset(nil, nil)
 			c := run(t, k, w, snapshot.Options{})

@@ -133,7 +133,7 @@ func newBackupsVerify(s *Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify [ID…]",
 		Short: "Say what can be proven of a backup, and what cannot",
-		Long: `Look at the newest backup of each container, or of those named, or at one with --archive:
+		Long: `Look at the newest backup of each container that has one, or of those named, or at --archive:
 whether it opens, whether the configuration in it is that of the container, what it holds,
 whether its size is odd, and what a backup server's verification found. It says what it
 cannot prove: only a restore reads all of a file (tend backups drill). Nothing is changed.` + exits(
@@ -193,15 +193,9 @@ func (b backups) chosen(only []proxmox.VMID, volume string) ([]backup.Archive, e
 		}
 		return []backup.Archive{*a}, nil
 	}
-	for _, w := range b.want.Containers {
-		if only == nil {
-			only = append(only, w.ID)
-		}
-	}
 	var out []backup.Archive
-	for _, c := range b.report(nil).Containers {
-		asked := slices.Contains(only, c.ID)
-		if len(c.Archives) > 0 && (asked || len(only) == 0) {
+	for _, c := range b.report(only).Containers {
+		if len(c.Archives) > 0 {
 			out = append(out, c.Archives[0])
 		}
 	}

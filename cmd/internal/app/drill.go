@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -36,7 +37,7 @@ the drill's own mark is ever destroyed. What runs in the container is not looked
 		Args:    oneID,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ids, err := vmids(args)
-			if err != nil {
+			if err = cmp.Or(err, checkVMID("scratch", o.scratch)); err != nil {
 				return err
 			}
 			o.id = ids[0]

@@ -20,7 +20,7 @@ the like, or without them.` + exits("0  explained", "1  there is no such field")
   tend explain mounts.size
   tend explain containers.media.network.eth0.ipv4
   tend explain schedule "mon..fri 22:00"
-  tend explain policy nightly examples/homelab --year
+  tend explain policy nightly specs --year
   tend explain root`,
 		Args: atMostOne("field"),
 		RunE: func(_ *cobra.Command, args []string) error {

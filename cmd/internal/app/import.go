@@ -161,6 +161,14 @@ func vmids(args []string) ([]proxmox.VMID, error) {
 	return out, nil
 }
 
+// checkVMID checks the VMID of a flag, where it is given.
+func checkVMID(flag string, n int) error {
+	if id := proxmox.VMID(n); n != 0 && (id < proxmox.MinVMID || id > proxmox.MaxVMID) {
+		return fmt.Errorf("--%s %d is not a VMID: write a number from %d on", flag, n, proxmox.MinVMID)
+	}
+	return nil
+}
+
 func fromCluster(ctx context.Context, c *proxmox.Client, ids []proxmox.VMID) ([]write.Source, setting.TagStyle, error) {
 	options, err := c.ClusterOptions(ctx)
 	if err != nil {

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"crypto/rand"
 	"fmt"
 	"time"
@@ -45,7 +46,7 @@ it was.` + exits(
 		Args: oneID,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ids, err := vmids(args)
-			if err != nil {
+			if err = cmp.Or(err, checkVMID("to", o.to)); err != nil {
 				return err
 			}
 			o.id = ids[0]

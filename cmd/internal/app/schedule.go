@@ -109,8 +109,8 @@ container, for the policy as that container has it.
 With --year it shows which snapshots there would be over the coming year if every run
 succeeded: the same rules decide that decide about real ones.` + exits("0  explained", "1  there is no such policy, or the spec is not good"),
 		Example: `  tend explain policy nightly
-  tend explain policy nightly examples/homelab --year
-  tend explain policy media examples/homelab --year --from 2027-01-01`,
+  tend explain policy nightly specs --year
+  tend explain policy media specs --year --from 2027-01-01`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case len(args) == 0:

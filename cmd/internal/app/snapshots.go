@@ -34,7 +34,7 @@ func newSnapshots(s *Streams) *cobra.Command {
 		Long: `The snapshot policies of the spec: what there is, what would be taken and dropped and why,
 and the same done now; and the way back to one. What tend did not take itself is never touched and never counted.` + exits("0  shown", "1  error"),
 		Example: `  tend snapshots list
-  tend snapshots plan specs
+  tend snapshots plan --spec specs
   tend snapshots run 120`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },

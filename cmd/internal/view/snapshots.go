@@ -271,6 +271,9 @@ func (v Snapshots) SnapshotStates() map[proxmox.VMID]*SnapshotState {
 		}
 		_, s.Text = v.state(c)
 		s.Text = "snapshots: " + c.Policy + ", " + s.Text
+		if c.Fallback != "" {
+			s.Text += "; backups on " + c.Fallback + " in place of snapshots"
+		}
 		if c.Drops.Name != "" {
 			s.Text += "; " + v.goesNext(c)
 		}
