@@ -72,6 +72,16 @@ func (d *Drills) Of(id proxmox.VMID) *Drill {
 	return nil
 }
 
+// Empty reports whether no drill is remembered.
+func (d *Drills) Empty() bool {
+	if d == nil {
+		return true
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.entries) == 0
+}
+
 // Note remembers a drill.
 func (d *Drills) Note(id proxmox.VMID, x Drill) error {
 	if d == nil {

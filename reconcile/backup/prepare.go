@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/proxmox/health"
 	"github.com/felhom/tend/reconcile/execute"
 	"github.com/felhom/tend/spec"
 )
@@ -16,6 +17,22 @@ type Asked struct {
 	To      proxmox.VMID // 0: chosen
 	Swap    bool
 	Storage string
+	Disks   Disks
+}
+
+// Disks tell on which storages nothing new is put, since a disk below them is failing.
+type Disks struct {
+	Check func(ctx context.Context, node string) *health.Node // reads the disks of a node; nil: nobody does
+	Allow []string                                            // those that a person agreed to, as health.Disk.Is takes them
+}
+
+// obstacle reads the disks of a node, and returns what says of a storage of it what stands in the way.
+func (d Disks) obstacle(ctx context.Context, node string) func(storage string) health.Obstacle {
+	if d.Check == nil {
+		return nil
+	}
+	n := d.Check(ctx, node)
+	return func(storage string) health.Obstacle { return n.On(storage, d.Allow) }
 }
 
 // Prepare finds out all that a restore of an archive depends on, after what an earlier process left in flight has ended.
@@ -46,6 +63,9 @@ func Prepare(ctx context.Context, x *execute.Executor, want *spec.State, nodes m
 	w.Old, w.New = found[w.Of], found[w.To.ID]
 	if w.New != nil {
 		w.To.Node = w.New.Ref.Node
+	}
+	if w.New == nil {
+		w.Failing = o.Disks.obstacle(ctx, w.To.Node)
 	}
 	w.Storages, err = storagesOf(ctx, x.Client, w.To.Node)
 	return w, err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/proxmox/health"
 	"github.com/felhom/tend/reconcile/plan"
 	"github.com/felhom/tend/spec"
 	"github.com/felhom/tend/spec/setting"
@@ -29,6 +30,8 @@ type Wish struct {
 
 	Old, New *Guest                     // Of and To as they are; nil: not there
 	Storages map[string]proxmox.Storage // of the node where it goes, by name
+	// Failing says which failing disk is below a storage of that node; nil: that was not looked at.
+	Failing func(storage string) health.Obstacle
 }
 
 // A Restoration is the plan of a restore: one step, one call. It never restores over a container and destroys none.
@@ -213,8 +216,26 @@ func (r *Restoration) fresh(mount string, from setting.Record) setting.Record {
 		r.block(other, "storage %s takes no volumes of containers", name)
 	case setting.Size.Or(out, -1) < 0:
 		r.block([]string{"restore it by hand, with the sizes"}, "the backup tells no size of %s", mount)
+	default:
+		r.refuseDisk(name)
 	}
 	return out
+}
+
+// refuseDisk blocks what would put a volume on a failing disk.
+func (r *Restoration) refuseDisk(storage string) {
+	if r.Wish.Failing == nil {
+		return
+	}
+	o := r.Wish.Failing(storage)
+	if o.Why == "" || o.Allowed {
+		return
+	}
+	ways := []string{"name another one with --storage"}
+	for _, d := range o.Disks {
+		ways = append(ways, "do it all the same: --allow-failing-disk "+r.Wish.To.Node+":"+d.Name())
+	}
+	r.block(ways, "%s", o.Why)
 }
 
 // swap are the steps that put the copy in the place of the container. The old one is taken out of tend's hands before it

@@ -25,6 +25,7 @@ type DrillWish struct {
 	Storage string        // of the scratch container's volumes; empty: each where it was
 	For     time.Duration // how long it must run
 	Nodes   map[string]bool
+	Disks   Disks
 	Say     func(string) // is told what is done, in a line each; nil: nobody is
 }
 
@@ -127,7 +128,7 @@ func (r *rehearsal) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	p := Restoration{Wish: Wish{Owner: r.Owner, Of: r.Archive.Guest, Archive: r.Archive, Content: content, To: r.to, Storage: r.Storage}}
+	p := Restoration{Wish: Wish{Owner: r.Owner, Of: r.Archive.Guest, Archive: r.Archive, Content: content, To: r.to, Storage: r.Storage, Failing: r.Disks.obstacle(ctx, r.to.Node)}}
 	if p.Wish.Storages, err = storagesOf(ctx, c, r.to.Node); err != nil {
 		return err
 	}

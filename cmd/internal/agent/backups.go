@@ -17,7 +17,7 @@ const backupsEvery = time.Hour
 
 // backups looks whether the backups of containers are as new as the declared jobs promise. It makes none.
 func (p *pass) backups(ctx context.Context, want *spec.State, have *plan.Live) {
-	if len(want.Jobs) == 0 || p.stopping() {
+	if p.stopping() {
 		return
 	}
 	p.mu.Lock()
@@ -26,15 +26,15 @@ func (p *pass) backups(ctx context.Context, want *spec.State, have *plan.Live) {
 	if recent {
 		return
 	}
+	drills := p.drilled()
+	if len(want.Jobs) == 0 && drills.Empty() {
+		return
+	}
 	p.doing("looking at backups")
 	found, err := backup.Find(ctx, p.o.Client, have.Nodes)
 	if err != nil {
 		p.o.Log.Warn("backups are not looked at", slog.Any("err", err))
 		return
-	}
-	var drills *backup.Drills
-	if p.o.Drills != nil {
-		drills = p.o.Drills()
 	}
 	out := map[proxmox.VMID]backup.Container{}
 	for _, c := range backup.Judge(want, have, found, time.Now()).Containers {
@@ -44,4 +44,12 @@ func (p *pass) backups(ctx context.Context, want *spec.State, have *plan.Live) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pic.backups, p.pic.backedUp = out, p.began
+}
+
+// drilled are the drills that are remembered; nil: nobody knows of any.
+func (p *pass) drilled() *backup.Drills {
+	if p.o.Drills == nil {
+		return nil
+	}
+	return p.o.Drills()
 }

@@ -43,10 +43,11 @@ func (a *Agent) pass(ctx context.Context, causes []schedule.Cause) schedule.Resu
 		return schedule.Result{}
 	}
 	p := &pass{Agent: a, settings: a.settings.Load(), began: time.Now()}
-	p.rules, p.next = a.rules(p.settings, p.began)
 	p.run = report.Run{Trigger: a.trigger(causes), Began: p.began}
 	a.begin(p.run.Trigger)
 	want := p.spec(ctx)
+	// Only now: whoever suspended something while the source was asked did so before what came from it was seen.
+	p.rules, p.next = a.rules(p.settings, time.Now())
 	if want != nil && ctx.Err() == nil {
 		p.converge(ctx, want)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/felhom/tend/proxmox/health"
+	"github.com/felhom/tend/reconcile/backup"
 	"github.com/felhom/tend/reconcile/live"
 )
 
@@ -75,4 +76,9 @@ func (ses *session) lookAtDisks(ctx context.Context, online map[string]bool) fun
 		wg.Go(func() { out[i] = d.Look(ctx, node) })
 	}
 	return func() []*health.Node { wg.Wait(); return out }
+}
+
+// backupDisks are what restores and drills look at: the disks of this session, and those that are agreed to.
+func (ses *session) backupDisks(allow []string) backup.Disks {
+	return backup.Disks{Check: ses.disks().Check, Allow: slices.Concat(allow, ses.config.AllowFailingDisks)}
 }

@@ -19,6 +19,7 @@ type drillOptions struct {
 	archive     string
 	scratch     int
 	storage     string
+	allow       []string // failing disks
 	run         time.Duration
 	taskTimeout time.Duration
 }
@@ -49,6 +50,7 @@ the drill's own mark is ever destroyed. What runs in the container is not looked
 	f.StringVar(&o.archive, "archive", "", "the backup, as a `volume` that tend backups list shows; the newest one where absent")
 	f.IntVar(&o.scratch, "scratch", 0, "`VMID` of the scratch container; a free one where absent")
 	f.StringVar(&o.storage, "storage", "", "`storage` of all its volumes; where they were, if absent")
+	allowDiskFlag(cmd, &o.allow)
 	f.DurationVar(&o.run, "for", 30*time.Second, "how long it must stay up")
 	f.DurationVar(&o.taskTimeout, "task-timeout", 2*time.Hour, "wait so long for a task; it goes on by itself after that")
 	return cmd
@@ -83,7 +85,8 @@ func drill(cmd *cobra.Command, s *Streams, o drillOptions) error {
 	}
 	d, err := backup.RunDrill(w.in.ctx, &w.executor, backup.DrillWish{
 		Owner: want.Cluster.Owner, Archive: a, Scratch: proxmox.VMID(o.scratch), Storage: o.storage, For: o.run, Nodes: b.have.Nodes,
-		Say: func(text string) { _, _ = fmt.Fprintln(w.progress, "  "+view.Clean(text)) },
+		Disks: ses.backupDisks(o.allow),
+		Say:   func(text string) { _, _ = fmt.Fprintln(w.progress, "  "+view.Clean(text)) },
 	})
 	w.progress.Close()
 	if err == nil || d.Failed != "" {

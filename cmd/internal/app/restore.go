@@ -21,6 +21,7 @@ type restoreOptions struct {
 	archive     string
 	to          int
 	swap        bool
+	allow       []string // failing disks
 	storage     string
 	yes         bool
 	taskTimeout time.Duration
@@ -59,6 +60,7 @@ it was.` + exits(
 	f.IntVar(&o.to, "to", 0, "`VMID` of the copy; a free one where absent")
 	f.BoolVar(&o.swap, "swap", false, "put the copy in the place of the container, which is stopped and kept")
 	f.StringVar(&o.storage, "storage", "", "`storage` of all volumes; where they were, if absent")
+	allowDiskFlag(cmd, &o.allow)
 	f.BoolVarP(&o.yes, "yes", "y", false, "do not ask")
 	f.DurationVar(&o.taskTimeout, "task-timeout", 2*time.Hour, "wait so long for a task; it goes on by itself after that")
 	return cmd
@@ -99,7 +101,7 @@ func restore(cmd *cobra.Command, s *Streams, o restoreOptions) error {
 	if err != nil {
 		return err
 	}
-	wish, err := backup.Prepare(w.in.ctx, &w.executor, b.want, b.have.Nodes, a, backup.Asked{To: proxmox.VMID(o.to), Swap: o.swap, Storage: o.storage})
+	wish, err := backup.Prepare(w.in.ctx, &w.executor, b.want, b.have.Nodes, a, backup.Asked{To: proxmox.VMID(o.to), Swap: o.swap, Storage: o.storage, Disks: ses.backupDisks(o.allow)})
 	if err != nil {
 		return err
 	}
