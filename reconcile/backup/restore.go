@@ -268,12 +268,13 @@ func (r *Restoration) swap() {
 	}
 }
 
-// release takes the mark from the copy and gives it what the container had.
+// release takes the mark from the copy and gives it what the container had. It is protected until the spec names it and
+// says otherwise: till then no plan knows it, and it is the only one that runs.
 func (r *Restoration) release() plan.SetConfig {
 	w := r.Wish
 	out := plan.SetConfig{Set: proxmox.Values{
-		"onboot": orZero(w.Content.Values["onboot"]),
-		"tags":   tagged(splitTags(w.Content.Values["tags"]), w.Owner, w.Owner),
+		"onboot": orZero(w.Content.Values["onboot"]), "protection": "1",
+		"tags": tagged(splitTags(w.Content.Values["tags"]), w.Owner, w.Owner),
 	}}
 	if text := unmarked(w.Content.Values["description"], w.Owner); text != "" {
 		out.Set["description"] = text
