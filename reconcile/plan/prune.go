@@ -69,12 +69,12 @@ func (c *computation) spared(have *Observed, empty bool) Blocked {
 		b.Reason, b.Ways = "the spec declares no container at all: nothing is pruned", []string{"destroy it by hand"}
 	case have.Broken != nil:
 		b.Reason, b.Ways = have.Broken.Error(), []string{"destroy it by hand"}
-	case setting.Protection.Or(have.Current.Record, false):
-		b.Reason, b.Ways = "it is protected", []string{"lift its protection by hand, if it shall go"}
 	case c.replaced(have) != nil:
 		w := c.replaced(have)
 		b.Reason = fmt.Sprintf("the spec means %d by this name, which does not carry the owner's tag: this one may be in its place, as after tend backups restore --swap", w.ID)
 		b.Ways = []string{fmt.Sprintf("write id: %d for %s, if this one is meant", have.Ref.ID, w.Name), "destroy it by hand"}
+	case setting.Protection.Or(have.Current.Record, false):
+		b.Reason, b.Ways = "it is protected", []string{"lift its protection by hand, if it shall go"}
 	case c.have.HA[have.Ref.ID] != "":
 		b.Reason, b.Ways = "it is managed by HA", []string{fmt.Sprintf("ha-manager remove ct:%d, if it shall go", have.Ref.ID)}
 	case marked && have.Running:
