@@ -24,14 +24,13 @@ import (
 // inFolder is a rig whose source is a folder with one file.
 func inFolder(t *testing.T, text string) (r *rig, write func(string)) {
 	t.Helper()
-	dir := t.TempDir()
+	dir := folder(t, text)
 	write = func(text string) {
 		t.Helper()
 		if err := os.WriteFile(filepath.Join(dir, "web.yaml"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	write(text)
 	return newRig(t, config.Source{Dir: dir}), write
 }
 
@@ -289,4 +288,10 @@ func TestEnd(t *testing.T) {
 	if err := r.agent.Reconcile(context.Background(), "x"); err == nil {
 		t.Error("an agent that has ended takes requests")
 	}
+}
+
+// folder is one with a single file.
+func folder(t testing.TB, text string) string {
+	t.Helper()
+	return filepath.Dir(file(t, "web.yaml", text))
 }

@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,6 +40,19 @@ import (
 	"github.com/felhom/tend/spec"
 	"github.com/felhom/tend/spec/load"
 )
+
+// A spell is trouble that comes while the agent works.
+type spell struct {
+	fault func(sim.Call) sim.Fault // nil: none
+	skew  time.Duration            // by which the node's clock differs
+}
+
+func (r *rig) under() spell {
+	if s := r.spell.Load(); s != nil {
+		return *s
+	}
+	return spell{}
+}
 
 // user is whom the agent is on the simulated node.
 const user = "felhom@pve!agent"
@@ -65,6 +79,8 @@ type rig struct {
 	from  config.Source
 
 	disks    func(context.Context) []*health.Node
+	light    bool // the source is asked and not watched, and the history is not on disk
+	spell    atomic.Pointer[spell]
 	settings agent.Settings
 	agent    *agent.Agent
 	board    *report.Board
@@ -86,9 +102,11 @@ func newRig(t testing.TB, from config.Source) *rig {
 	}
 	r := &rig{t: t, dir: t.TempDir(), from: from}
 	r.settings = agent.Settings{Interval: time.Hour, Location: time.UTC, Rules: permit.Rules{Budget: permit.Unbounded()}}
-	o := sim.Options{Seed: 1, Fault: func(c sim.Call) sim.Fault {
-		if f := r.fault; f != nil && c.User == user {
-			return f(c)
+	o := sim.Options{Seed: 1, Now: func() time.Time { return time.Now().Add(r.under().skew) }, Fault: func(c sim.Call) sim.Fault {
+		for _, f := range []func(sim.Call) sim.Fault{r.fault, r.under().fault} {
+			if f != nil && c.User == user {
+				return f(c)
+			}
 		}
 		return sim.Fault{}
 	}}
@@ -109,12 +127,17 @@ func (r *rig) start() {
 	r.t.Helper()
 	from, err := origin.Open(r.from, readSecret)
 	r.must(err)
+	if r.light {
+		from.Watch = nil
+	}
 	keeper, err := source.Keep(from.Source, filepath.Join(r.dir, "source.json"))
 	r.must(err)
 	memory, err := agent.OpenMemory(filepath.Join(r.dir, "agent.json"))
 	r.must(err)
-	r.history, err = history.Open(filepath.Join(r.dir, "history.db"), history.Limits{})
-	r.must(err)
+	if r.history = history.InMemory(history.Limits{}); !r.light {
+		r.history, err = history.Open(filepath.Join(r.dir, "history.db"), history.Limits{})
+		r.must(err)
+	}
 	j, err := journal.Open(filepath.Join(r.dir, "journal"))
 	r.must(err)
 	seen, err := snapshot.OpenMemory(filepath.Join(r.dir, "snapshots"))
