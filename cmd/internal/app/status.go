@@ -10,6 +10,7 @@ import (
 
 	"github.com/felhom/tend/cmd/internal/view"
 	"github.com/felhom/tend/proxmox/health"
+	"github.com/felhom/tend/reconcile/backup"
 	"github.com/felhom/tend/reconcile/plan"
 	"github.com/felhom/tend/reconcile/snapshot"
 	"github.com/felhom/tend/spec"
@@ -24,7 +25,8 @@ func newStatus(s *Streams) *cobra.Command {
 		Long: `Show for each container of the spec whether it is what the spec says (synced), and whether
 it is well (healthy): there, running where it shall be, and not locked. What waits for a
 restart is shown, too, and of containers with a snapshot policy the age of the newest good
-snapshot against its limit, when the next is due, and which one goes next; below it how the
+snapshot against its limit, when the next is due, and which one goes next, and of those that a backup job of the spec is for
+whether their backups are new enough; below it how the
 disks and sensors of the nodes are, as far as anybody may read that. Nothing is changed.
 
 With --agent it is what the agent on this machine last saw: what needs somebody first, with what is
@@ -83,6 +85,7 @@ func showStatus(cmd *cobra.Command, s *Streams, output, path string) error {
 	if err := ses.snapshotStates(cmd.Context(), want, shown.Containers); err != nil {
 		return err
 	}
+	ses.backupStates(ctx, want, have, shown.Containers)
 	drills := ses.drills()
 	for i := range shown.Containers {
 		if d := drills.Of(shown.Containers[i].ID); d != nil {
@@ -121,4 +124,23 @@ func (ses *session) snapshotStates(ctx context.Context, want *spec.State, list [
 		list[i].Snapshots = states[list[i].ID]
 	}
 	return nil
+}
+
+// backupStates says of containers that a job of the spec is for whether their backups are as new as promised. Storages that
+// do not answer leave it unsaid.
+func (ses *session) backupStates(ctx context.Context, want *spec.State, have *plan.Live, list []view.ContainerState) {
+	if len(want.Jobs) == 0 {
+		return
+	}
+	found, err := backup.Find(ctx, ses.client, have.Nodes)
+	if err != nil {
+		ses.log.Warn("backups are not looked at", "err", err)
+		return
+	}
+	now := time.Now()
+	for _, c := range backup.Judge(want, have, found, now).Containers {
+		if i := slices.IndexFunc(list, func(x view.ContainerState) bool { return x.ID == c.ID }); i >= 0 {
+			list[i].Backup = view.BackupText(c, now, time.Local)
+		}
+	}
 }

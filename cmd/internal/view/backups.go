@@ -105,6 +105,25 @@ func (v Backups) state(c backup.Container) (Tone, string) {
 }
 
 // age is "3 h old", or says that a time lies ahead.
+// BackupText says in a line whether the backups of a container are as new as its jobs promise; "" where no job is for it.
+func BackupText(c backup.Container, now time.Time, zone *time.Location) string {
+	if len(c.Promises) == 0 {
+		return ""
+	}
+	v := Backups{Report: backup.Report{At: now}, Zone: zone}
+	_, text := v.state(c)
+	var limit time.Time
+	for _, p := range c.Promises {
+		if limit.IsZero() || !p.Limit.IsZero() && p.Limit.Before(limit) {
+			limit = p.Limit
+		}
+	}
+	if !limit.IsZero() {
+		text += ", limit " + limit.In(zone).Format("2006-01-02 15:04 MST")
+	}
+	return "backups: " + text
+}
+
 func (v Backups) age(at time.Time) string {
 	if d := v.At.Sub(at); d >= 0 {
 		return about(d) + " old"

@@ -29,6 +29,8 @@ type ContainerState struct {
 	Problems []string `json:"problems"`
 	// Snapshots is how it stands with its snapshot policy; nil: it has none, or is not there.
 	Snapshots *SnapshotState `json:"snapshots,omitempty"`
+	// Backup is whether its backups are as new as the spec's jobs promise, in words; empty: no job is for it.
+	Backup string `json:"backup,omitempty"`
 	// Drill is what came of the last drill of a backup, in words; empty: there was none.
 	Drill string `json:"backupDrill,omitempty"`
 }
@@ -176,6 +178,9 @@ func (x ContainerState) notes() []string {
 	}
 	if x.Snapshots != nil {
 		out = append(out, Clean(x.Snapshots.Text))
+	}
+	if x.Backup != "" {
+		out = append(out, Clean(x.Backup))
 	}
 	if x.Drill != "" {
 		out = append(out, Clean(x.Drill))
