@@ -204,7 +204,7 @@ func (r *rig) await(what string, ok func(*report.Report) bool) *report.Report {
 	}
 }
 
-// rested waits for the end of a pass that is not before a number of them, all in all.
+// passes is how many have ended since the agent began.
 func passes(r *report.Report) (n uint64) {
 	for _, c := range r.Loop.Ended {
 		n += c

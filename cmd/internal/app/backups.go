@@ -80,6 +80,23 @@ func (ses *session) backups(ctx context.Context, want *spec.State) (b backups, e
 	return b, err
 }
 
+// openBackups connects and looks at the backups; whoever gets the session closes it.
+func (s *Streams) openBackups(cmd *cobra.Command, o backupOptions) (*session, backups, error) {
+	want, err := specOf(cmd, s, o.path)
+	if err != nil {
+		return nil, backups{}, err
+	}
+	ses, err := s.connect(cmd)
+	if err != nil {
+		return nil, backups{}, err
+	}
+	b, err := ses.backups(cmd.Context(), want)
+	if err != nil {
+		ses.close()
+	}
+	return ses, b, err
+}
+
 // drills are those that are remembered on this machine.
 func (ses *session) drills() *backup.Drills {
 	d, err := backup.OpenDrills(strings.TrimSuffix(ses.journal, filepath.Ext(ses.journal)) + ".drills")
@@ -108,20 +125,12 @@ func listBackups(cmd *cobra.Command, s *Streams, o backupOptions, args []string)
 	if err != nil {
 		return err
 	}
-	want, err := specOf(cmd, s, o.path)
-	if err != nil {
-		return err
-	}
-	ses, err := s.connect(cmd)
+	ses, b, err := s.openBackups(cmd, o)
 	if err != nil {
 		return err
 	}
 	defer ses.close()
-	b, err := ses.backups(cmd.Context(), want)
-	if err != nil {
-		return err
-	}
-	shown := view.Backups{Report: b.report(only), Cluster: want.Cluster.Name, Spec: revisionOf(o.path), Zone: time.Local}
+	shown := view.Backups{Report: b.report(only), Cluster: b.want.Cluster.Name, Spec: revisionOf(o.path), Zone: time.Local}
 	if err := write(shown); err != nil {
 		return err
 	}
@@ -157,19 +166,11 @@ func verifyBackups(cmd *cobra.Command, s *Streams, o backupOptions, args []strin
 	if err != nil {
 		return err
 	}
-	want, err := specOf(cmd, s, o.path)
-	if err != nil {
-		return err
-	}
-	ses, err := s.connect(cmd)
+	ses, b, err := s.openBackups(cmd, o)
 	if err != nil {
 		return err
 	}
 	defer ses.close()
-	b, err := ses.backups(cmd.Context(), want)
-	if err != nil {
-		return err
-	}
 	list, err := b.chosen(only, volume)
 	if err != nil {
 		return err

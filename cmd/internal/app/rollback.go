@@ -1,7 +1,6 @@
 package app
 
 import (
-	"crypto/rand"
 	"errors"
 	"time"
 
@@ -9,8 +8,6 @@ import (
 
 	"github.com/felhom/tend/cmd/internal/view"
 	"github.com/felhom/tend/proxmox/privileged/helper"
-	"github.com/felhom/tend/reconcile/execute"
-	"github.com/felhom/tend/reconcile/journal"
 	"github.com/felhom/tend/reconcile/plan"
 )
 
@@ -82,24 +79,16 @@ func rollBack(cmd *cobra.Command, s *Streams, o rollbackOptions) error {
 		return err
 	}
 	defer ses.close()
-	j, err := journal.Open(ses.journal)
+	w, err := ses.worker(cmd, s, 0)
 	if err != nil {
 		return err
 	}
-	defer j.Close()
-	progress := view.NewProgress(cmd.Context(), s.Err, s.errStyle(), (&execute.Executor{Client: ses.client}).LastLine)
-	if s.ErrTerminal {
-		progress.Live()
-	}
-	defer progress.Close()
-	in := s.interrupts(cmd.Context(), progress)
-	defer in.end()
+	defer w.close()
 	r := ses.reconciler(plan.Policy{})
-	r.Executor = execute.Executor{
-		Client: ses.client, Journal: j, Progress: progress.Event, Stop: in.stop, RunID: rand.Text(), Log: ses.log,
-	}
+	r.Executor = w.executor
+	r.Executor.Log = ses.log
 	o.what.Now = time.Now()
-	b, err := r.PlanRollback(in.ctx, want, o.what)
+	b, err := r.PlanRollback(w.in.ctx, want, o.what)
 	if err != nil {
 		return err
 	}
@@ -110,15 +99,14 @@ func rollBack(cmd *cobra.Command, s *Streams, o rollbackOptions) error {
 			return errors.Join(err, exitFor(shown.Status()))
 		}
 	}
-	a := application{Streams: s, options: applyOptions{yes: o.yes}, in: in}
-	if err := a.confirm(a.in, a.options.yes, "Roll it back?"); err != nil {
+	if err := s.confirm(w.in, o.yes, "Roll it back?"); err != nil {
 		return err
 	}
-	progress.Align(b.Plan.Lanes)
-	outcome, err := b.Apply(helper.WithClaim(in.ctx, claimOf(shown.Plan)))
-	progress.Close()
+	w.progress.Align(b.Plan.Lanes)
+	outcome, err := b.Apply(helper.WithClaim(w.in.ctx, claimOf(shown.Plan)))
+	w.progress.Close()
 	shown.Outcome = &outcome
-	if werr := write(shown); werr != nil || err != nil && !in.left() {
+	if werr := write(shown); werr != nil || err != nil && !w.in.left() {
 		return errors.Join(err, werr)
 	}
 	return exitFor(shown.Status())
