@@ -77,6 +77,7 @@ type rig struct {
 	fault func(sim.Call) sim.Fault
 	dir   string
 	from  config.Source
+	wrap  func(source.Source) source.Source // what stands between the agent and the source; nil: nothing does
 
 	disks    func(context.Context) []*health.Node
 	light    bool // the source is asked and not watched, and the history is not on disk
@@ -86,6 +87,7 @@ type rig struct {
 	board    *report.Board
 	history  *history.History
 	hooks    http.Handler
+	pushes   int
 	end      func() // ends the agent as SIGTERM does
 	kill     func() // ends it at once
 }
@@ -129,6 +131,9 @@ func (r *rig) start() {
 	r.must(err)
 	if r.light {
 		from.Watch = nil
+	}
+	if r.wrap != nil {
+		from.Source = r.wrap(from.Source)
 	}
 	keeper, err := source.Keep(from.Source, filepath.Join(r.dir, "source.json"))
 	r.must(err)
@@ -247,7 +252,8 @@ const hookSecret = "a secret of webhooks"
 
 // push tells the agent of a push as GitHub does, and returns the status of the answer.
 func (r *rig) push(secret string) int {
-	body := `{"ref":"refs/heads/main","repository":{"full_name":"home","clone_url":"` + r.from.Git + `"}}`
+	r.pushes++ // each message is another one, else it was here before
+	body := fmt.Sprintf(`{"ref":"refs/heads/main","after":"%040x","repository":{"full_name":"home","clone_url":%q}}`, r.pushes, r.from.Git)
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(body))
 	req := httptest.NewRequest(http.MethodPost, "/hooks/github", strings.NewReader(body))
@@ -255,6 +261,7 @@ func (r *rig) push(secret string) int {
 	req.Header.Set("X-GitHub-Delivery", fmt.Sprint(time.Now().UnixNano()))
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)))
+	req.Host = "127.0.0.1"
 	w := httptest.NewRecorder()
 	r.hooks.ServeHTTP(w, req)
 	return w.Code
