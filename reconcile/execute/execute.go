@@ -42,6 +42,10 @@ type Executor struct {
 	Root RootLane
 	// Secrets finds the passwords that new containers get; nil: a plan that needs one fails.
 	Secrets func(context.Context, spec.SecretRef) (proxmox.Secret, error)
+	// Before is asked before a call is sent, with the index of its step, for several lanes at once. Where it returns an
+	// error, nothing is sent, and the lane fails with it. It is asked again for a call that is sent again, since the
+	// container was locked or busy. nil: nobody is asked.
+	Before func(l plan.Lane, step int) error
 	// Progress is told what happens, one event at a time; nil: nobody is.
 	Progress func(Event)
 
@@ -69,6 +73,9 @@ func (x Executor) withDefaults() *Executor {
 	}
 	if x.Log == nil {
 		x.Log = slog.New(slog.DiscardHandler)
+	}
+	if x.Before == nil {
+		x.Before = func(plan.Lane, int) error { return nil }
 	}
 	if x.Progress == nil {
 		x.Progress = func(Event) {}

@@ -394,3 +394,28 @@ func TestTaskFails(t *testing.T) {
 		t.Errorf("error is %v", got[1].Err)
 	}
 }
+
+// TestBefore asks before each call, and sends nothing where it is refused.
+func TestBefore(t *testing.T) {
+	n := newNode(t, sim.Options{})
+	x := n.executor()
+	check(t, run(t, x, create(101, plan.Step{Op: plan.Start{}})), "101 done after 2 of 2")
+	var asked []string
+	no := errors.New("not today")
+	x.Before = func(l plan.Lane, step int) error {
+		asked = append(asked, fmt.Sprintf("%d %T", l.Ref.ID, l.Steps[step].Op))
+		if _, ok := l.Steps[step].Op.(plan.Reboot); ok {
+			return no
+		}
+		return nil
+	}
+	sent := len(n.mutations())
+	got := run(t, x, n.change(t, 101, set("cores", "1"), plan.Reboot{}, set("cores", "2")))
+	check(t, got, "101 failed after 1 of 3")
+	if d := cmp.Diff([]string{"101 plan.SetConfig", "101 plan.Reboot"}, asked); d != "" || !errors.Is(got[0].Err, no) {
+		t.Errorf("%s, error %v", d, got[0].Err)
+	}
+	if all := n.mutations()[sent:]; len(all) != 1 {
+		t.Errorf("sent %q", all)
+	}
+}

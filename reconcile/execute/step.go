@@ -55,6 +55,9 @@ func (l *lane) attempt(ctx context.Context, index int, s plan.Step, begin time.T
 	if err != nil {
 		return nil, err
 	}
+	if err := l.run.Before(l.Lane, index); err != nil {
+		return nil, err
+	}
 	rec, err := l.run.Journal.Begin(journal.Entry{
 		Run: l.run.RunID, Time: time.Now(), Guest: l.Ref, About: l.about(), Verb: s.Op.Verb(), Kind: kindOf(s.Op),
 	})

@@ -179,3 +179,55 @@ func TestPartition(t *testing.T) {
 		}
 	}
 }
+
+// What a lane costs is paid by its steps, each container once however often it is interrupted: no step that restarts or
+// loses data comes before it is paid for, and nothing is paid that the lane does not cost.
+func TestCostOf(t *testing.T) {
+	op := func(r *rand.Rand) plan.Op {
+		return []plan.Op{
+			plan.SetConfig{},
+			plan.Start{},
+			plan.Shutdown{},
+			plan.Reboot{},
+			plan.DestroyVolume{},
+			plan.RemoveRemnant{},
+			plan.CreateContainer{},
+			plan.Migrate{Restart: true},
+			plan.Migrate{},
+			plan.DestroyContainer{},
+		}[r.IntN(10)]
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 5000 {
+		l := lane(101, []plan.Action{plan.Destroy, plan.Retire, plan.Create, plan.Change}[r.IntN(4)])
+		for range 1 + r.IntN(5) {
+			l.Steps = append(l.Steps, plan.Step{Op: op(r)})
+		}
+		if r.IntN(3) == 0 {
+			l.Frees = []string{"tank:subvol-101-disk-1"}
+		}
+		var paid permit.Spent
+		cost := permit.Cost(l)
+		for i, s := range l.Steps {
+			paid = paid.Plus(permit.CostOf(l, i).Beyond(paid))
+			if s.Restarts() && paid.Restarts < cost.Restarts || loses(s.Op) && paid.Destroys < cost.Destroys {
+				t.Fatalf("step %d of %v is not paid for: %+v of %+v", i, l, paid, cost)
+			}
+		}
+		if paid != cost {
+			t.Fatalf("%+v is paid for %v, which costs %+v", paid, l, cost)
+		}
+	}
+	retire := lane(101, plan.Retire, plan.SetConfig{}, plan.Shutdown{})
+	if got := permit.CostOf(retire, 0); got != (permit.Spent{Destroys: 1}) {
+		t.Errorf("to be destroyed later costs %+v", got)
+	}
+}
+
+func loses(op plan.Op) bool {
+	switch op.(type) {
+	case plan.DestroyContainer, plan.DestroyVolume, plan.RemoveRemnant:
+		return true
+	}
+	return false
+}

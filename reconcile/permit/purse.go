@@ -92,6 +92,11 @@ func (s Spent) Plus(t Spent) Spent {
 	return Spent{Restarts: s.Restarts + t.Restarts, Destroys: s.Destroys + t.Destroys}
 }
 
+// Beyond is what of s is more than of t.
+func (s Spent) Beyond(t Spent) Spent {
+	return Spent{Restarts: max(0, s.Restarts-t.Restarts), Destroys: max(0, s.Destroys-t.Destroys)}
+}
+
 // Cost is what a lane costs of a budget.
 func Cost(l plan.Lane) Spent { return Spent{Restarts: one(restarts(l)), Destroys: one(destroys(l))} }
 
@@ -108,16 +113,20 @@ func Hash(lanes []plan.Lane) string {
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
-// SpentBy is what the steps cost that were carried out on one container.
-func SpentBy(done []plan.Step) (s Spent) {
-	for _, step := range done {
-		switch step.Op.(type) {
-		case plan.DestroyContainer, plan.DestroyVolume:
-			s.Destroys = 1
+// CostOf is what the step with an index adds to the cost of its lane when it is begun; what the lane costs is the largest
+// of each, since a container that is interrupted twice is one that is interrupted.
+func CostOf(l plan.Lane, step int) Spent {
+	return Spent{Restarts: one(restarts(l) && l.Steps[step].Restarts()), Destroys: one(destroys(l) && step == loses(l))}
+}
+
+// loses is the index of the first step with which data is lost, of a lane that is to be destroyed later the first of all.
+func loses(l plan.Lane) int {
+	i := slices.IndexFunc(l.Steps, func(s plan.Step) bool {
+		switch s.Op.(type) {
+		case plan.DestroyContainer, plan.DestroyVolume, plan.RemoveRemnant:
+			return true
 		}
-	}
-	if s.Destroys == 0 && slices.ContainsFunc(done, plan.Step.Restarts) {
-		s.Restarts = 1
-	}
-	return s
+		return false
+	})
+	return max(i, 0)
 }

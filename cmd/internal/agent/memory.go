@@ -142,13 +142,23 @@ func (m *Memory) Spent(now time.Time) (sum permit.Spent) {
 	return sum
 }
 
-// Spend notes what was spent.
+// Spend notes what is spent.
 func (m *Memory) Spend(s permit.Spent, now time.Time) error {
 	if s == (permit.Spent{}) {
 		return nil
 	}
 	return m.change(func(f *memoryFile) error {
 		f.Spent = append(f.Spent, expense{now, s})
+		return nil
+	})
+}
+
+// Refund takes back what was noted with the same time, of something that did not come to pass.
+func (m *Memory) Refund(s permit.Spent, noted time.Time) error {
+	return m.change(func(f *memoryFile) error {
+		if i := slices.IndexFunc(f.Spent, func(e expense) bool { return e.Spent == s && e.Time.Equal(noted) }); i >= 0 {
+			f.Spent = slices.Delete(f.Spent, i, i+1)
+		}
 		return nil
 	})
 }

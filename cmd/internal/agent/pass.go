@@ -164,6 +164,7 @@ func (p *pass) converge(ctx context.Context, want *spec.State) {
 	rec := p.o.Reconciler(policy)
 	rec.Permit = gate.Pass
 	rec.Executor.Stop = p.o.Stop
+	newLedger(p.o.Memory, p.o.Log).keep(&rec.Executor)
 	run := rec.NewRun(want)
 	made, have, err := run.Plan(ctx)
 	if err != nil {
@@ -233,7 +234,7 @@ func (p *pass) apply(ctx context.Context, run *reconcile.Run, shown view.Plan) *
 	if jerr := result.JSON(&document); jerr == nil {
 		p.record.Document = document.Bytes()
 	}
-	p.noteSpent(outcome)
+	p.noteChanged(outcome)
 	p.verdict(became(outcome), result.Summary())
 	if err != nil && p.run.Error == "" {
 		p.run.Error = err.Error()
@@ -291,21 +292,16 @@ func became(o reconcile.Outcome) report.Result {
 	return report.Converged
 }
 
-// noteSpent takes down what was done, against the budgets.
-func (p *pass) noteSpent(o reconcile.Outcome) {
-	var spent permit.Spent
+// noteChanged takes down what was done.
+func (p *pass) noteChanged(o reconcile.Outcome) {
 	for _, c := range o.All() {
 		if len(c.Done) == 0 {
 			continue
 		}
 		p.run.Changed = append(p.run.Changed, c.Subject())
-		spent = spent.Plus(permit.SpentBy(c.Done))
 		if c.Err != nil && p.run.Error == "" {
 			p.run.Error = fmt.Sprintf("%s: %v", c.Subject(), c.Err)
 		}
-	}
-	if err := p.o.Memory.Spend(spent, p.began); err != nil {
-		p.o.Log.Warn("what was spent of the budgets is not written down", slog.Any("err", err))
 	}
 }
 

@@ -102,9 +102,15 @@ func newRig(t testing.TB, from config.Source) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return rigOn(t, from, st, 0)
+}
+
+// rigOn is a rig whose node begins with a state, and takes a time for each task.
+func rigOn(t testing.TB, from config.Source, st *sim.State, task time.Duration) *rig {
+	t.Helper()
 	r := &rig{t: t, dir: t.TempDir(), from: from}
 	r.settings = agent.Settings{Interval: time.Hour, Location: time.UTC, Rules: permit.Rules{Budget: permit.Unbounded()}}
-	o := sim.Options{Seed: 1, Now: func() time.Time { return time.Now().Add(r.under().skew) }, Fault: func(c sim.Call) sim.Fault {
+	o := sim.Options{Seed: 1, TaskTime: task, Now: func() time.Time { return time.Now().Add(r.under().skew) }, Fault: func(c sim.Call) sim.Fault {
 		for _, f := range []func(sim.Call) sim.Fault{r.fault, r.under().fault} {
 			if f != nil && c.User == user {
 				return f(c)
@@ -112,9 +118,9 @@ func newRig(t testing.TB, from config.Source) *rig {
 		}
 		return sim.Fault{}
 	}}
-	if r.sim, err = sim.New(st, o); err != nil {
-		t.Fatal(err)
-	}
+	var err error
+	r.sim, err = sim.New(st, o)
+	r.must(err)
 	t.Cleanup(r.sim.Close)
 	return r
 }
