@@ -13,7 +13,6 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/proxmox/calendar"
 	"github.com/felhom/tend/reconcile/permit"
 	"github.com/felhom/tend/spec/setting"
@@ -25,9 +24,9 @@ type Agent struct {
 	Interval Duration `yaml:"interval"` // between two looks when nothing happens; 5 minutes where absent
 	Parallel int      `yaml:"parallel"` // containers of a node that are changed at once; 4 where absent
 
-	DryRun bool                         `yaml:"dryRun"`
-	Mode   permit.Mode                  `yaml:"mode"`
-	Modes  map[proxmox.VMID]permit.Mode `yaml:"modes"`
+	DryRun bool        `yaml:"dryRun"`
+	Mode   permit.Mode `yaml:"mode"`
+	Modes  Modes       `yaml:"modes"`
 
 	Adopt    bool     `yaml:"adopt"`
 	Prune    Prune    `yaml:"prune"`
@@ -370,6 +369,9 @@ var yamlLine = regexp.MustCompile(`^line (\d+): cannot unmarshal !!(\w+) (.*)int
 
 // readable turns the errors of the YAML library, which speak of Go's types, into faults.
 func readable(err error, n *yaml.Node) []error {
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
+		return all.Unwrap()
+	}
 	if p, ok := errors.AsType[placed](err); ok {
 		return []error{p}
 	}

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -9,7 +8,6 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/reconcile/permit"
 )
 
@@ -21,14 +19,6 @@ func (a Agent) check(n *yaml.Node) (faults []error) {
 	modes := permit.Modes()
 	if a.Mode != "" && !slices.Contains(modes, a.Mode) {
 		fault("mode", "%q is none of %s", a.Mode, words(modes))
-	}
-	for _, id := range slices.Sorted(maps.Keys(a.Modes)) {
-		if m := a.Modes[id]; !slices.Contains(modes, m) {
-			fault("modes", "%d: %q is none of %s", id, m, words(modes))
-		}
-		if id < proxmox.MinVMID || id > proxmox.MaxVMID {
-			fault("modes", "%d is no VMID: they begin at %d", id, proxmox.MinVMID)
-		}
 	}
 	outside := []permit.Outside{permit.OutsideAll, permit.OutsideOnline, permit.OutsideNothing}
 	if a.Outside != "" && !slices.Contains(outside, a.Outside) {
