@@ -71,20 +71,24 @@ or tend resume. A reason is asked for, since others will wonder; it is shown in 
 }
 
 func suspension(args []string, reason, until string, length time.Duration) (url.Values, error) {
+	form := url.Values{"reason": {reason}, "until": {until}}
+	faults := []error{addID(form, args)}
 	if strings.TrimSpace(reason) == "" {
-		return nil, errors.New(`say why, with --reason "…": others will wonder why nothing happens`)
+		faults = append(faults, errors.New(`say why, with --reason "…": others will wonder why nothing happens`))
 	}
 	if until != "" && length != 0 {
-		return nil, errors.New("--for and --until say the same thing: give one of them")
+		faults = append(faults, errors.New("--for and --until say the same thing: give one of them"))
+	}
+	if at, err := time.Parse(time.RFC3339, until); until != "" && (err != nil || !at.After(time.Now())) {
+		faults = append(faults, fmt.Errorf("--until %q: write a moment to come, as in %s", until, time.Now().Add(24*time.Hour).UTC().Format(time.RFC3339)))
 	}
 	if length < 0 {
-		return nil, fmt.Errorf("--for %s: write a time to come, as in 4h", length)
+		faults = append(faults, fmt.Errorf("--for %s: write a time to come, as in 4h", length))
 	}
-	form := url.Values{"reason": {reason}, "until": {until}}
 	if length > 0 {
 		form.Set("for", length.String())
 	}
-	return form, addID(form, args)
+	return form, errors.Join(faults...)
 }
 
 // addID adds the container that the arguments name, if they do.
