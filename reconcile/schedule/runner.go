@@ -41,6 +41,13 @@ func (r *Runner) Next() (time.Time, bool) {
 	return r.schedule.Next(time.Now())
 }
 
+// Waiting are the triggers that have called for a run which has not begun.
+func (r *Runner) Waiting() []Trigger {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.schedule.Waiting()
+}
+
 // Failures is how many runs have failed since the last success.
 func (r *Runner) Failures() int {
 	r.mu.Lock()

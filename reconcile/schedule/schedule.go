@@ -149,6 +149,15 @@ func (s *Schedule) Call(t Trigger, now time.Time) {
 	}
 }
 
+// Waiting are the triggers that have called for a run which has not begun, in the order in which they came.
+func (s *Schedule) Waiting() []Trigger {
+	var out []Trigger
+	for _, c := range s.calls {
+		out = append(out, c.Trigger)
+	}
+	return out
+}
+
 // Failures is how many runs have failed since the last success.
 func (s *Schedule) Failures() int { return s.failures }
 

@@ -19,7 +19,7 @@ func (a *Agent) Reconcile(_ context.Context, by string) error {
 		return errors.New("the agent is about to end")
 	}
 	a.asked.Store(&by)
-	a.runner.Call(schedule.Manual)
+	a.Call(schedule.Manual)
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -123,8 +124,14 @@ func New(o Options, s Settings) *Agent {
 // Set gives the agent other settings, which hold from the next pass on. The interval stays.
 func (a *Agent) Set(s Settings) { a.settings.Store(&s) }
 
-// Call asks for a pass.
-func (a *Agent) Call(t schedule.Trigger) { a.runner.Call(t) }
+// Call asks for a pass. What is asked for is told at once, since the pass that is under way may take its time.
+func (a *Agent) Call(t schedule.Trigger) {
+	known := slices.Contains(a.runner.Waiting(), t)
+	a.runner.Call(t)
+	if !known {
+		a.publish()
+	}
+}
 
 // Run runs the loop until the context ends or Stop is closed. The error is nil then.
 func (a *Agent) Run(ctx context.Context) error {
@@ -174,7 +181,7 @@ func (a *Agent) wait(ctx context.Context) {
 // watch has changes of the source call for a pass. Where they cannot be noticed, the interval is left.
 func (a *Agent) watch(ctx context.Context) {
 	for {
-		err := a.o.Watch.Watch(ctx, func() { a.runner.Call(schedule.Changed) })
+		err := a.o.Watch.Watch(ctx, func() { a.Call(schedule.Changed) })
 		if ctx.Err() != nil {
 			return
 		}

@@ -44,7 +44,7 @@ func (a *Agent) pass(ctx context.Context, causes []schedule.Cause) schedule.Resu
 	}
 	p := &pass{Agent: a, settings: a.settings.Load(), began: time.Now()}
 	p.run = report.Run{Trigger: a.trigger(causes), Began: p.began}
-	a.begin(p.run.Trigger)
+	a.begin()
 	want := p.spec(ctx)
 	// Only now: whoever suspended something while the source was asked did so before what came from it was seen.
 	p.rules, p.next = a.rules(p.settings, time.Now())
@@ -64,7 +64,7 @@ func (a *Agent) rest() {
 		a.mu.Unlock()
 		return
 	}
-	a.ended, a.pic.doing, a.pic.triggers = nil, "waiting", nil
+	a.ended, a.pic.doing = nil, "waiting"
 	a.mu.Unlock()
 	after := a.publish()
 	if a.o.Tell != nil {

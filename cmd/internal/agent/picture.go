@@ -18,6 +18,7 @@ import (
 	"github.com/felhom/tend/reconcile/permit"
 	"github.com/felhom/tend/reconcile/plan"
 	"github.com/felhom/tend/reconcile/retention"
+	"github.com/felhom/tend/reconcile/schedule"
 	"github.com/felhom/tend/reconcile/snapshot"
 	"github.com/felhom/tend/reconcile/source"
 	"github.com/felhom/tend/spec"
@@ -30,7 +31,6 @@ const recentRuns = 20
 type picture struct {
 	agent      report.Agent
 	doing      string
-	triggers   []string
 	containers []report.Container
 	others     []report.Other
 	plan       *report.Plan
@@ -76,11 +76,11 @@ func changeOf(r report.Run, what, result string) report.Change {
 }
 
 // begin marks the begin of a pass.
-func (a *Agent) begin(trigger string) {
+func (a *Agent) begin() {
 	before, _ := a.o.Board.Report()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.ended, a.before, a.pic.triggers = make(chan struct{}), before, []string{trigger}
+	a.ended, a.before = make(chan struct{}), before
 }
 
 // doing says what the agent is at, for people who look now.
@@ -394,7 +394,7 @@ func (a *Agent) publish() *report.Report {
 	r := &report.Report{
 		Version: report.Version, Kind: "report", Time: now, Agent: c.agent, Source: a.sourceOf(), Loop: c.loop,
 		Containers: slices.Clone(c.containers), Others: c.others, Plan: c.plan, Runs: c.runs,
-		Suspended: a.o.Memory.Suspensions(now), Approvals: c.approvals, Due: c.due, Disks: c.disks, Sensors: c.sensors, Queue: report.Queue{Triggers: c.triggers},
+		Suspended: a.o.Memory.Suspensions(now), Approvals: c.approvals, Due: c.due, Disks: c.disks, Sensors: c.sensors, Queue: queueOf(a.runner.Waiting()),
 	}
 	r.Loop.Doing, r.Loop.Interval = c.doing, report.Duration(a.settings.Load().Interval)
 	if next, ok := a.runner.Next(); ok {
@@ -424,6 +424,14 @@ func (a *Agent) publish() *report.Report {
 	}
 	a.o.Board.Publish(r)
 	return r
+}
+
+func queueOf(waiting []schedule.Trigger) report.Queue {
+	q := report.Queue{Depth: len(waiting)}
+	for _, t := range waiting {
+		q.Triggers = append(q.Triggers, t.String())
+	}
+	return q
 }
 
 // open are the calls whose end is not known.

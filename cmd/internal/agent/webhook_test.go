@@ -3,6 +3,7 @@ package agent_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,7 @@ import (
 	"github.com/felhom/tend/cmd/internal/agent/report"
 	"github.com/felhom/tend/cmd/internal/config"
 	"github.com/felhom/tend/proxmox/sim"
+	"github.com/felhom/tend/reconcile/schedule"
 	"github.com/felhom/tend/reconcile/source/git/gittest"
 )
 
@@ -90,5 +92,31 @@ func TestWebhook(t *testing.T) {
 			t.Errorf("100 webhooks in 10 s led to %d passes", n)
 		}
 		t.Logf("100 webhooks in 10s led to %d passes", n)
+	})
+}
+
+// What asks for a pass while one is under way is told as waiting until the next begins.
+func TestQueue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := inFolder(t, web("cores: 1"))
+		r.light = true
+		r.fault = func(sim.Call) sim.Fault { return sim.Fault{Delay: time.Second} }
+		r.start()
+		r.await("made", waiting)
+		r.agent.Call(schedule.Signal)
+		time.Sleep(1500 * time.Millisecond) // in the middle of its pass
+		for range 3 {
+			r.agent.Call(schedule.Webhook)
+			r.must(r.agent.Reconcile(t.Context(), "test"))
+		}
+		rep, _ := r.board.Report()
+		if q := rep.Queue; rep.Loop.Doing == "waiting" || q.Depth != 2 || !slices.Equal(q.Triggers, []string{"webhook", "manual"}) {
+			t.Errorf("doing %q, queue %+v", rep.Loop.Doing, q)
+		}
+		time.Sleep(time.Minute)
+		if rep, _ = r.board.Report(); rep.Queue.Depth != 0 || rep.Loop.Last.Trigger != "webhook, asked for by test" {
+			t.Errorf("queue %+v, last %+v", rep.Queue, rep.Loop.Last)
+		}
 	})
 }

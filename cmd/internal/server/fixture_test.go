@@ -138,7 +138,7 @@ func trouble() *report.Report {
 	failed := report.Run{ID: 43, Trigger: "asked for by root", Began: before(3 * time.Minute), Ended: before(2 * time.Minute), Revision: revision(), Plan: "7be1d0c35a9f4421", Result: report.Failed, Summary: "Not all was applied: 1 changed, 1 failed, 10 unchanged", Error: "start 120: startup for container '120' failed", Changed: []plan.Subject{{ID: 103}}}
 	r.Loop.Last, r.Runs = &failed, append([]report.Run{failed}, r.Runs...)
 	r.Journal = []report.JournalEntry{{Subject: "120", Verb: "start", Time: before(2 * time.Minute), Task: "UPID:pve1:000004D2:0001E240:65E5A000:vzstart:120:root@pam!tend:"}}
-	r.Queue = report.Queue{Depth: 1, Triggers: []string{"source changed"}, Backoff: time.Now().Add(2 * time.Minute)}
+	r.Queue = report.Queue{Depth: 1, Triggers: []string{"changed"}, Backoff: time.Now().Add(2 * time.Minute)}
 	r.Loop.Failures = 1
 	return r
 }

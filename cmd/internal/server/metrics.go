@@ -68,7 +68,7 @@ var (
 	suspended = desc("suspensions", "Suspensions in force.")
 
 	requests = desc("api_requests_total", "Requests to Proxmox, by method and HTTP status; 0: no answer.", "method", "code")
-	queue    = desc("queue_depth", "What waits to be done.")
+	queue    = desc("queue_depth", "Kinds of calls for a run that has not begun: webhook, change, signal, person.")
 	backoff  = desc("queue_backoff", "Whether runs are put off, since the last ones failed.")
 	journal  = desc("journal_open_entries", "Calls whose end is not known.")
 

@@ -222,8 +222,8 @@ type Requests struct {
 
 // A Queue is what waits to be done.
 type Queue struct {
-	Depth    int       `json:"depth"`
-	Triggers []string  `json:"triggers,omitempty"` // why the next run begins
+	Depth    int       `json:"depth"`              // how many have called for a run that has not begun, each kind once
+	Triggers []string  `json:"triggers,omitempty"` // who they are: "webhook", "manual"
 	Backoff  time.Time `json:"backoff,omitzero"`   // nothing is begun before, since the last runs failed
 }
 
