@@ -170,7 +170,7 @@ func (r *rig) start() {
 	}
 	r.agent = agent.New(o, r.settings)
 	a := r.agent
-	r.hooks = from.Hooks(proxmox.NewSecret(hookSecret), func() { a.Call(schedule.Webhook) })
+	r.hooks = from.Hooks(proxmox.NewSecret(hookSecret), func() { a.Call(schedule.Webhook) }, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx) }()

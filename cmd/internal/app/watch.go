@@ -242,7 +242,7 @@ func (w *watcher) listen(o agent.Options, from *origin.Origin) (err error) {
 		if err != nil {
 			return fmt.Errorf("read the secret of webhooks: %w", err)
 		}
-		so.Hooks = from.Hooks(secret, func() { w.agent.Call(schedule.Webhook) })
+		so.Hooks = from.Hooks(secret, func() { w.agent.Call(schedule.Webhook) }, w.log)
 	}
 	if w.server, err = server.New(so); err != nil {
 		return err

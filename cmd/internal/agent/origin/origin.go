@@ -6,9 +6,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/felhom/tend/cmd/internal/agent/report"
@@ -141,8 +143,9 @@ func demand(o *git.Options, s config.Signers) error {
 	return errors.Join(faults...)
 }
 
-// Hooks takes the webhooks of forges with a secret, and calls for a look where one is about the source.
-func (o *Origin) Hooks(secret proxmox.Secret, call func()) http.Handler {
+// Hooks takes the webhooks of forges with a secret, and calls for a look where one is about the source. That one is about
+// something else is logged, since whoever set it up at the forge sees an answer as if all were well.
+func (o *Origin) Hooks(secret proxmox.Secret, call func(), log *slog.Logger) http.Handler {
 	r := hook.NewReceiver(secret)
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		event, err := r.Receive(req)
@@ -150,11 +153,32 @@ func (o *Origin) Hooks(secret proxmox.Secret, call func()) http.Handler {
 			http.Error(w, err.Error(), hook.Status(err))
 			return
 		}
-		if event.Pushed() && o.url != "" && event.Concerns(o.url) && o.ref.Concerns(event.Ref) {
+		switch {
+		case o.url == "" || !event.Concerns(o.url):
+			log.Info("a webhook is about another repository, and nothing comes of it",
+				slog.String("repository", named(event)), slog.String("event", quoted(event.Name)), slog.String("source", o.Report.Place))
+		case event.Pushed() && o.ref.Concerns(event.Ref):
 			call()
 			w.WriteHeader(http.StatusAccepted)
 			return
 		}
 		w.WriteHeader(http.StatusNoContent)
 	})
+}
+
+// named is the repository that a webhook is about.
+func named(e hook.Event) string {
+	if len(e.Paths) == 0 {
+		return "none"
+	}
+	return quoted(e.Paths[0])
+}
+
+// quoted is what somebody else has sent, for the log: in quotes, and no longer than a line.
+func quoted(text string) string {
+	const most = 100
+	if runes := []rune(text); len(runes) > most {
+		text = string(runes[:most]) + "…"
+	}
+	return strconv.Quote(text)
 }
