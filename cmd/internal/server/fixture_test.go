@@ -9,6 +9,7 @@ import (
 	"github.com/felhom/tend/cmd/internal/view"
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/reconcile"
+	"github.com/felhom/tend/reconcile/backup"
 	"github.com/felhom/tend/reconcile/plan"
 )
 
@@ -91,7 +92,7 @@ func sheet() view.Sheet {
 			{Subject: plan.Subject{ID: 103}, Name: "web", Title: "change", Effect: "online", Tone: "yellow", Rows: []view.Row{
 				{Mark: "~", Label: "cores", Text: "2 → 4", Effect: "online", Tone: "yellow"},
 				{Mark: "~", Label: "description", Text: "\"Caddy\" → \"Caddy and the status page\"", Effect: "online", Tone: "yellow"},
-				{Mark: "!", Label: "mount /srv", Text: "bind /mnt/usb/srv (read only)", Effect: "blocked", Root: true, Tone: "yellow", More: []string{"bind mounts are for root@pam, and the root lane is off on pve1", "→ turn the root lane on (privileged: helper), or mount it by hand"}},
+				{Mark: "!", Label: "mount /srv", Text: "bind /mnt/usb/srv (read only)", Effect: "blocked", Root: true, Tone: "yellow", More: []string{"bind mounts are for root@pam, and the root lane is off on pve1", "→ turn the root lane on (lane: helper), or mount it by hand"}},
 			}},
 			{Subject: plan.Subject{ID: 105}, Name: "mail", Title: "change", Effect: "restart waits", Tone: "yellow", Rows: []view.Row{
 				{Mark: "~", Label: "feature nesting", Text: "off → on", Effect: "restart", Tone: "yellow"},
@@ -137,6 +138,9 @@ func trouble() *report.Report {
 	r.Disks[1].Health, r.Disks[1].Problem = report.Degraded, "12 pending sectors"
 	failed := report.Run{ID: 43, Trigger: "asked for by root", Began: before(3 * time.Minute), Ended: before(2 * time.Minute), Revision: revision(), Plan: "7be1d0c35a9f4421", Result: report.Failed, Summary: "Not all was applied: 1 changed, 1 failed, 10 unchanged", Error: "start 120: startup for container '120' failed", Changed: []plan.Subject{{ID: 103}}}
 	r.Loop.Last, r.Runs = &failed, append([]report.Run{failed}, r.Runs...)
+	r.Container(104).Drill = &backup.Drill{Archive: "pbs:backup/ct/104/2026", Made: before(2 * day), At: before(36 * time.Hour), Took: 4 * time.Minute}
+	r.Container(121).Drill = &backup.Drill{Archive: "pbs:backup/ct/121/2026", Made: before(9 * day), At: before(8 * day), Took: time.Minute, Failed: "it does not start: exit code 1"}
+	r.Channels = []report.Channel{{Name: "notifications to phone", Since: before(2 * time.Hour), Error: "send: 401 Unauthorized"}}
 	r.Journal = []report.JournalEntry{{Subject: "120", Verb: "start", Time: before(2 * time.Minute), Task: "UPID:pve1:000004D2:0001E240:65E5A000:vzstart:120:root@pam!tend:"}}
 	r.Queue = report.Queue{Depth: 1, Triggers: []string{"changed"}, Backoff: time.Now().Add(2 * time.Minute)}
 	r.Loop.Failures = 1

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/felhom/tend/cmd/internal/agent/report"
 	"github.com/felhom/tend/cmd/internal/server"
@@ -77,15 +78,17 @@ func (b *browser) checkLive(t *testing.T, o server.Options, url string) {
 	b.run(t, `window.same = true; document.querySelector('#containers a[href="/containers/120"]').focus();
 		document.querySelector('input[name=find]').value = 'half a na'; true`, nil)
 	o.Board.Publish(trouble())
-	b.until(t, "document.querySelector('#verdict-text').textContent === '9 things need you'")
-	b.until(t, "document.querySelector('#said').textContent === '9 things need you'")
-	b.until(t, "document.title.startsWith('9 things need you')")
+	b.until(t, "document.querySelector('#verdict-text').textContent === '11 things need you'")
+	b.until(t, "document.querySelector('#said').textContent === '11 things need you'")
+	b.until(t, "document.title.startsWith('11 things need you')")
 	b.until(t, `window.same && document.activeElement.getAttribute('href') === '/containers/120' && document.querySelector('input[name=find]').value === 'half a na'`)
 	b.run(t, "document.querySelector('details.notes').open = true; true", nil)
 	o.Board.Publish(well())
 	b.until(t, "document.querySelector('#verdict-text').textContent === 'All is well'")
 	o.Board.Publish(trouble())
 	b.until(t, "window.same && document.querySelector('#needs li')")
+	o.Board.Publish(nextIn(-2 * time.Second)) // and not "just now", which it is to be
+	b.until(t, "document.querySelector('#verdict time[data-due]').textContent === 'now'")
 	for _, c := range b.complaints() {
 		t.Errorf("a page that is kept up to date complains: %s", c)
 	}

@@ -71,6 +71,7 @@ var (
 	queue    = desc("queue_depth", "Kinds of calls for a run that has not begun: webhook, change, signal, person.")
 	backoff  = desc("queue_backoff", "Whether runs are put off, since the last ones failed.")
 	journal  = desc("journal_open_entries", "Calls whose end is not known.")
+	channels = desc("channel_failing", "1 for a way by which others are told that fails: notifications, commit status; absent where it does not.", "channel")
 
 	diskOK   = desc("disk_healthy", "Whether a disk says that it is well; absent where it says nothing.", "node", "device", "model")
 	diskHeat = desc("disk_temperature_celsius", "Temperature of a disk.", "node", "device", "model")
@@ -105,6 +106,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	m.gauge(queue, float64(r.Queue.Depth))
 	m.flag(backoff, r.Queue.Backoff.After(m.now))
 	m.gauge(journal, float64(len(r.Journal)))
+	for _, c := range r.Channels {
+		m.gauge(channels, 1, c.Name)
+	}
 	m.node(r)
 }
 

@@ -33,6 +33,9 @@ func TestMetrics(t *testing.T) {
 		`tend_container_pending_restart{id="105",name="mail"} 1`, `tend_container_snapshot_age_seconds{id="107",name="cloud"} 2592`,
 		`tend_container_snapshot_age_limit_seconds{id="107",name="cloud"} 93600`, `tend_api_requests_total{code="200",method="PUT"} 14`,
 		`tend_queue_depth 1`, `tend_queue_backoff 1`, `tend_journal_open_entries 1`, `tend_source_ok 0`, `tend_approvals_waiting 1`, `tend_suspensions 1`,
+		`tend_channel_failing{channel="notifications to phone"} 1`,
+		`tend_container_backup_drill_success{id="104",name="git"} 1`, `tend_container_backup_drill_success{id="121",name="home-assistant"} 0`,
+		`tend_container_backup_drill_age_seconds{id="104",name="git"} 1296`,
 		`tend_disk_healthy{device="/dev/sda",model="WDC WD80EFPX",node="pve1"} 0`, `tend_attention{level="danger"} 4`, `go_goroutines `, `process_resident_memory_bytes `,
 	} {
 		if !strings.Contains(text, "\n"+want) {

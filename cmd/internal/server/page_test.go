@@ -169,7 +169,11 @@ func TestTells(t *testing.T) {
 		want           []string
 	}{
 		{"well", "/", "verdict", well(), []string{"All is well", "12: 12 synced, 12 healthy", "4f2c91e", "Anna Example", "nothing to do"}},
-		{"trouble first", "/", "verdict", trouble(), []string{"9 things need you", "not followed", "failed"}},
+		{"a look that is about to come", "/", "verdict", nextIn(5 * time.Second), []string{"next look soon"}},
+		{"a look that has come", "/", "verdict", nextIn(-2 * time.Second), []string{"next look now"}},
+		{"a look that is overdue", "/", "verdict", nextIn(-2 * time.Minute), []string{"next look now"}},
+		{"a look to come", "/source", "source", nextIn(90 * time.Second), []string{"next in 1 min"}},
+		{"trouble first", "/", "verdict", trouble(), []string{"11 things need you", "not followed", "failed"}},
 		{"what needs a person", "/", "needs", trouble(), []string{
 			"danger The source is not followed: not signed", "sign it with an allowed key", "120 media is degraded", "it shall run",
 			"A plan waits for your yes", "tend approve 7be1d0c35a9f4421", "Disk /dev/sda on pve1 is failing", "107 cloud has no snapshot of the last 26h", "108 photos is suspended",
@@ -183,7 +187,7 @@ func TestTells(t *testing.T) {
 		{"runs", "/runs", "runs", trouble(), []string{"61", "failed", "asked for by root", "118 times, first", "Older runs"}},
 		{"older runs", "/runs?before=5", "runs", trouble(), []string{"4 interval 3", "1 interval 0"}},
 		{"one run", "/runs/62", "main", trouble(), []string{"Run 62", "failed", "lxc_spawn: failed to set up mount", "not done: start", "130 old-wiki", "Still running"}},
-		{"node", "/node", "main", trouble(), []string{"12 pending sectors", "52 °C", "780 rpm", "51234", "source changed", "120: start"}},
+		{"node", "/node", "main", trouble(), []string{"12 pending sectors", "52 °C", "780 rpm", "51234", "Waiting 1, changed", "120: start"}},
 		{"no containers", "/", "containers", nothing(), []string{"The spec declares no container yet", "tend import"}},
 		{"no plan", "/plan", "plan", nothing(), []string{"There is no plan yet"}},
 		{"nothing yet", "/", "verdict", nil, []string{"Starting"}},
@@ -198,6 +202,13 @@ func TestTells(t *testing.T) {
 			}
 		})
 	}
+}
+
+// nextIn is a homelab in which nothing is to be done, and the next look is a while away.
+func nextIn(d time.Duration) *report.Report {
+	r := well()
+	r.Loop.Next, r.Source.Next = time.Now().Add(d), time.Now().Add(d)
+	return r
 }
 
 // TestReadOnly shows that whoever may not ask for anything is offered nothing, and told how.

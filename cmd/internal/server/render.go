@@ -75,6 +75,7 @@ func functions() template.FuncMap {
 	return template.FuncMap{
 		"clean":     func(v any) string { return view.Clean(fmt.Sprint(v)) },
 		"ago":       func(t time.Time) string { return ago(t, time.Now()) },
+		"due":       func(t time.Time) string { return due(t, time.Now()) },
 		"exact":     func(t time.Time) string { return t.Local().Format("Mon 2 Jan 2006, 15:04:05 MST") },
 		"iso":       func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"unblocked": func(s string) string { return view.Clean(strings.TrimPrefix(s, "blocked: ")) },
@@ -99,7 +100,16 @@ func dict(pairs ...any) (map[string]any, error) {
 	return out, nil
 }
 
-// ago is a time as people say it: "12 min ago", "in 3 h", "just now". The script of the page says it in the same way.
+// due is a time at which something is to happen, as people say it: "in 3 h", "soon", and "now" once it has come, since the
+// page may be older than that. The script of the page says it in the same way.
+func due(t, now time.Time) string {
+	if t.IsZero() || t.After(now) {
+		return ago(t, now)
+	}
+	return "now"
+}
+
+// ago is a time as people say it: "12 min ago", "in 3 h", "just now", "soon". The script of the page says it in the same way.
 func ago(t, now time.Time) string {
 	if t.IsZero() {
 		return "never"
@@ -111,6 +121,8 @@ func ago(t, now time.Time) string {
 	}
 	text := ""
 	switch {
+	case d < 10*time.Second && future:
+		return "soon"
 	case d < 10*time.Second:
 		return "just now"
 	case d < time.Minute:

@@ -8,12 +8,13 @@
 
   const minute = 60, hour = 3600, day = 86400;
 
-  // ago says a time as the server does (render.go).
-  function ago(then) {
+  // ago says a time as the server does (render.go); one that is due has come once it is past.
+  function ago(then, due) {
+    if (due && then <= Date.now()) return 'now';
     let s = Math.round((Date.now() - then) / 1000);
     const future = s < 0;
     s = Math.abs(s);
-    if (s < 10) return 'just now';
+    if (s < 10) return future || due ? 'soon' : 'just now';
     const text = s < minute ? s + ' s' : s < hour ? Math.floor(s / minute) + ' min'
       : s < 2 * day ? Math.floor(s / hour) + ' h' : Math.floor(s / day) + ' days';
     return future ? 'in ' + text : text + ' ago';
@@ -21,7 +22,7 @@
 
   function tick() {
     for (const t of document.querySelectorAll('time[data-ago]')) {
-      const text = ago(Date.parse(t.dateTime));
+      const text = ago(Date.parse(t.dateTime), t.hasAttribute('data-due'));
       if (t.textContent !== text) t.textContent = text;
     }
   }
