@@ -29,6 +29,7 @@ const (
 	RowUnlock         Row = "unlock"
 	RowSnippets       Row = "snippets"
 	RowGuestCommands  Row = "guest-commands"
+	RowLeader         Row = "leader"
 )
 
 // A Refusal is something that the API does not do for a token.
@@ -86,9 +87,9 @@ type Omission struct {
 }
 
 // writable are the files that rows write themselves: configuration files of containers, snippets, the units of host
-// mounts, and what a command reads while it runs.
+// mounts, what a command reads while it runs, and who leads.
 var writable = regexp.MustCompile(`^(?:/etc/pve/nodes/[a-zA-Z0-9-]+/lxc/[0-9]+\.conf|/.+/snippets/[\w.+@-]+|` +
-	`/etc/systemd/system/[\w.:@\\-]+\.mount|/run/tend/create-[0-9]+\.pub)$`)
+	`/etc/systemd/system/[\w.:@\\-]+\.mount|/run/tend/create-[0-9]+\.pub|` + leadDir + `/[\w+.-]+\.leader)$`)
 
 // MayWrite reports whether a row writes a file of this path, which is plain and absolute.
 func MayWrite(path string) bool { return writable.MatchString(path) }

@@ -17,7 +17,7 @@ const Version = 1
 const MaxSize = 1 << 20
 
 // A Request is one thing that is to be done as root. The set is closed: [Create], [SetConfig], [SetRaw], [Mount],
-// [Unlock], [PutSnippet], [ReadHealth], [ReadMounts], [ReadSnippets] and [Exec].
+// [Unlock], [PutSnippet], [ReadHealth], [ReadMounts], [ReadSnippets], [Lead], [KeepLead] and [Exec].
 type Request interface {
 	// Row is the exception that the request belongs to.
 	Row() Row
@@ -56,6 +56,8 @@ var kinds = map[string]func() Request{
 	ReadHealth{}.kind():   func() Request { return new(ReadHealth) },
 	ReadMounts{}.kind():   func() Request { return new(ReadMounts) },
 	ReadSnippets{}.kind(): func() Request { return new(ReadSnippets) },
+	Lead{}.kind():         func() Request { return new(Lead) },
+	KeepLead{}.kind():     func() Request { return new(KeepLead) },
 	Exec{}.kind():         func() Request { return new(Exec) },
 }
 
@@ -125,6 +127,10 @@ func value(r Request) Request {
 	case *ReadMounts:
 		return *r
 	case *ReadSnippets:
+		return *r
+	case *Lead:
+		return *r
+	case *KeepLead:
 		return *r
 	case *Exec:
 		return *r

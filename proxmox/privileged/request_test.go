@@ -63,6 +63,9 @@ func samples() []privileged.Request {
 		privileged.Mount{Node: "pve1", Owner: "tend", Mount: proxmox.HostMount{Name: "usb", Device: "UUID=ab-cd", Path: "/mnt/usb", Filesystem: "ext4", Options: []string{"noatime"}}},
 		privileged.ReadMounts{Node: "pve1", Devices: []string{"/dev/disk/by-id/usb-x"}},
 		privileged.ReadSnippets{Node: "pve1", Volumes: []string{"local:snippets/hook.sh"}},
+		privileged.Lead{Node: "pve1", Owner: "tend"},
+		privileged.Lead{Node: "pve1", Owner: "tend", Resign: true},
+		privileged.KeepLead{Node: "pve1", Owner: "a+b.c"},
 	}
 }
 
@@ -135,6 +138,9 @@ func TestValidate(t *testing.T) {
 		{"a mount of nobody", privileged.Mount{Node: "pve1", Mount: proxmox.HostMount{Name: "x", Device: "UUID=1", Path: "/mnt/x"}}, "tag of an owner"},
 		{"a reading of any device", privileged.ReadMounts{Node: "pve1", Devices: []string{"/dev/mem"}}, "another disk may have"},
 		{"a reading of any file", privileged.ReadSnippets{Node: "pve1", Volumes: []string{"local:snippets/../../etc/shadow"}}, "not a snippet"},
+		{"a lead up", privileged.Lead{Node: "pve1", Owner: "../authkey"}, "tag of an owner"},
+		{"a lead of nobody", privileged.KeepLead{Node: "pve1"}, "tag of an owner"},
+		{"a lead nowhere", privileged.KeepLead{Node: "..", Owner: "tend"}, "not the name of a node"},
 		{"an option with a comma", privileged.Mount{Node: "pve1", Owner: "tend", Mount: proxmox.HostMount{Name: "x", Device: "UUID=1", Path: "/mnt/x", Options: []string{"ro,suid"}}}, "not an option"},
 	}
 	for _, tt := range tests {

@@ -27,6 +27,14 @@ func Runbook(r Request) []string {
 		note("put the script (SHA-256 %s) at the path that this prints, and make it executable (chmod 755):", r.SHA256)
 	case Mount:
 		out = append(out, mountRunbook(r)...)
+	case Lead:
+		verb := "mkdir"
+		if r.Resign {
+			verb = "rmdir"
+		}
+		out = append(out, verb+" "+quote(LeadLock(r.Owner)))
+	case KeepLead:
+		out = append(out, "touch "+quote(LeadLock(r.Owner)))
 	case Unlock:
 		note("only if no task works on the container: its lock %s would be taken from under it", r.Lock)
 	}

@@ -114,6 +114,15 @@ var table = []Exception{
 		After:    "its exit status is told",
 		Undo:     "none: what the command did is its own",
 	},
+	{
+		Name: RowLeader, Title: "the lock of the agent that acts for a cluster",
+		Why:      "cluster locks are directories that root alone can make, and no call makes one",
+		Refusals: []Refusal{{noCall, "", "pve-cluster Cluster.pm, cfs_lock; pmxcfs.c, path_is_private"}},
+		Writes:   []string{lockDir + "/tend-OWNER", leadDir + "/OWNER.leader"},
+		Before:   "nothing: making the directory fails where another node has it; it is renewed and removed only where this node made it",
+		After:    "nothing: pmxcfs itself answers only when the whole cluster has it",
+		Undo:     "the directory is removed; one that nobody renews expires after two minutes",
+	},
 }
 
 // leftOut is what only root may do and nothing here needs.

@@ -53,6 +53,14 @@ func (r *Root) ReadFile(name string) ([]byte, fs.FileMode, error) {
 	return r.read(name)
 }
 
+// holder is the node whose state holds a file: for one of the cluster the node that is asked by default, whoever writes.
+func (r *Root) holder(name string) *Node {
+	if local := r.sim.st.Nodes[r.sim.st.Cluster.Local]; local != nil && r.sim.st.Nodes[r.node] != nil && strings.HasPrefix(name, "/etc/pve/") {
+		return local
+	}
+	return r.sim.st.Nodes[r.node]
+}
+
 func (r *Root) read(name string) ([]byte, fs.FileMode, error) {
 	if g, ok, err := r.guestOf(name); ok {
 		if err != nil {
@@ -63,7 +71,7 @@ func (r *Root) read(name string) ([]byte, fs.FileMode, error) {
 	if text, ok := r.process(name); ok {
 		return text, 0o444, nil
 	}
-	n := r.sim.st.Nodes[r.node]
+	n := r.holder(name)
 	if n == nil || n.Files[name] == nil {
 		return nil, 0, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
 	}
@@ -101,7 +109,7 @@ func (r *Root) replace(name string, old, data []byte, mode fs.FileMode) error {
 		}
 	}
 	g, isConf, err := r.guestOf(name)
-	n := r.sim.st.Nodes[r.node]
+	n := r.holder(name)
 	switch {
 	case err != nil:
 		return err
@@ -140,7 +148,7 @@ func (r *Root) RemoveFile(name string) error {
 		return fmt.Errorf("%s: a container is destroyed by a call", name)
 	}
 	r.sim.mu.Lock()
-	if n := r.sim.st.Nodes[r.node]; n != nil && n.Files[name] != nil {
+	if n := r.holder(name); n != nil && n.Files[name] != nil {
 		delete(n.Files, name)
 		r.sim.store.touch()
 	}

@@ -57,6 +57,9 @@ func (r *Root) MakeDir(name string, _ fs.FileMode) (made bool, err error) {
 	if !path.IsAbs(name) || path.Clean(name) != name {
 		return false, fmt.Errorf("%q is not a plain absolute path", name)
 	}
+	if cfsLockPath.MatchString(name) {
+		return r.makeLock(name)
+	}
 	r.sim.mu.Lock()
 	n := r.sim.st.Nodes[r.node]
 	if n != nil && !slices.Contains(n.Made, name) {

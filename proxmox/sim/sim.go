@@ -100,6 +100,7 @@ type Sim struct {
 	guests      map[proxmox.VMID]*guest
 	owned       map[proxmox.VMID]map[string]*Volume // volumes by the guest in their name
 	flocks      map[proxmox.VMID]chan struct{}      // held locks of config files; closed when released
+	cfsLocks    map[string]*cfsLock                 // cluster locks by path
 	tasks       *taskList
 	rng         *rand.Rand
 	seed        uint64
@@ -127,7 +128,7 @@ func New(st *State, o Options) (*Sim, error) {
 	s := &Sim{
 		opts: o, st: own, routes: routeTree(), access: newAccess(own), boot: o.Now(),
 		guests: map[proxmox.VMID]*guest{}, owned: map[proxmox.VMID]map[string]*Volume{},
-		flocks: map[proxmox.VMID]chan struct{}{}, secret: make([]byte, 32),
+		flocks: map[proxmox.VMID]chan struct{}{}, cfsLocks: map[string]*cfsLock{}, secret: make([]byte, 32),
 	}
 	if _, err := crand.Read(s.secret); err != nil {
 		return nil, fmt.Errorf("start simulator: %w", err)

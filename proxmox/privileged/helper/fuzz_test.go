@@ -170,7 +170,8 @@ func FuzzServe(f *testing.F) {
 // inList insists that a request is one that a lane may get: its commands are of its row, too.
 func inList(t *testing.T, r privileged.Request) {
 	switch r.(type) {
-	case privileged.Create, privileged.SetConfig, privileged.SetRaw, privileged.Unlock, privileged.Exec, privileged.Mount, privileged.PutSnippet, privileged.ReadHealth, privileged.ReadMounts, privileged.ReadSnippets:
+	case privileged.Create, privileged.SetConfig, privileged.SetRaw, privileged.Unlock, privileged.Exec, privileged.Mount, privileged.PutSnippet, privileged.ReadHealth, privileged.ReadMounts, privileged.ReadSnippets,
+		privileged.Lead, privileged.KeepLead:
 	default:
 		t.Fatalf("%T is handed on", r)
 	}

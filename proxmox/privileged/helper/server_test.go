@@ -120,6 +120,40 @@ func TestTurns(t *testing.T) {
 	})
 }
 
+// TestQuiet lets what comes all the time past a request that takes long, and records of it what fails.
+func TestQuiet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keep := privileged.KeepLead{Node: "pve1", Owner: "tend"}
+		trouble := errors.New("no quorum")
+		var fails bool
+		s := run(t, &doer{do: func(_ context.Context, r privileged.Request) (privileged.Result, error) {
+			if r != keep {
+				time.Sleep(time.Hour)
+			} else if fails {
+				return privileged.Result{}, trouble
+			}
+			return privileged.Result{}, nil
+		}})
+		slow, quick := s.talk(), s.talk()
+		slow.write(message(1, privileged.ReadHealth{Node: "pve1", Disk: "/dev/sda"}, nil))
+		synctest.Wait()
+		for seq := range uint64(3) {
+			begin := time.Now()
+			fails = seq == 2
+			quick.write(message(seq+1, keep, map[string]any{"id": fmt.Sprintf("%032x", 100+seq)}))
+			if r := quick.reply(); r.Result == nil || (r.Failure != nil) != fails || time.Since(begin) > time.Minute {
+				t.Errorf("%d, after %v: %+v", seq, time.Since(begin), r)
+			}
+		}
+		if log := lines(t, s.audit); len(log) != 1 || log[0].Outcome != helper.Failed || log[0].Row != privileged.RowLeader || !strings.Contains(log[0].Error, "no quorum") {
+			t.Errorf("written: %+v", log)
+		}
+		if r := slow.reply(); r.Result == nil {
+			t.Errorf("got %+v", r)
+		}
+	})
+}
+
 // TestLeave brings to its end what was begun, though the caller has left.
 func TestLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

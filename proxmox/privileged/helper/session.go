@@ -104,6 +104,9 @@ func (c *session) handle(gone, hard context.Context, in arrival) answer {
 	c.seq++
 	rec := Record{Peer: c.peer, Time: time.Now()}
 	r, refusal := c.understand(gone, in, &rec)
+	if refusal == nil && privileged.Quiet(r) {
+		return c.carryOutQuietly(hard, r, rec)
+	}
 	if refusal == nil {
 		end, err := c.turns.take(gone, r.Target())
 		if err == nil {
@@ -147,6 +150,22 @@ func (c *session) carryOut(hard context.Context, r privileged.Request, rec Recor
 		a.Failure = failureOf(err)
 	}
 	return a
+}
+
+// carryOutQuietly hands on what comes all the time and changes nothing: the log would be of nothing else, and the disk
+// never rest. What fails is recorded.
+func (c *session) carryOutQuietly(hard context.Context, r privileged.Request, rec Record) answer {
+	begin := time.Now()
+	result, err := c.o.Doer.Do(hard, r)
+	if err == nil {
+		return answer{Seq: c.seq, Result: &result}
+	}
+	rec.conclude(r, result, err, time.Since(begin))
+	if werr := c.o.Audit.end(rec); werr != nil {
+		c.o.Log.ErrorContext(hard, "audit log not written", slog.Any("err", werr), rec.attr())
+	}
+	c.o.Log.WarnContext(hard, "request failed", rec.attr())
+	return answer{Seq: c.seq, Result: &result, Failure: failureOf(err)}
 }
 
 var idForm = regexp.MustCompile(`^[0-9a-f]{32}$`)

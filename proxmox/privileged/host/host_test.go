@@ -404,3 +404,47 @@ func TestRunBounds(t *testing.T) {
 		t.Errorf("got %q, %v", stdout, err)
 	}
 }
+
+// TestClusterLock makes, renews and removes a directory as a cluster lock is, and touches no other.
+func TestClusterLock(t *testing.T) {
+	root := t.TempDir()
+	h := &Host{root: root, node: "pve1"}
+	lock := privileged.LeadLock("tend")
+	for i, want := range []bool{true, false} {
+		if made, err := h.MakeDir(lock, 0o700); err != nil || made != want {
+			t.Fatalf("%d: made %v, %v", i, made, err)
+		}
+	}
+	then := time.Now().Add(-time.Hour).Truncate(time.Second)
+	if err := h.SetTime(lock, then); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(filepath.Join(root, lock)); err != nil || !info.ModTime().Equal(then) {
+		t.Errorf("its time is %v, %v", info.ModTime(), err)
+	}
+	for range 2 {
+		if err := h.RemoveDir(lock); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := h.SetTime(lock, then); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("one that is gone: %v", err)
+	}
+	if err := os.MkdirAll(filepath.Join(root, "etc/pve/priv/lock/file-user_cfg"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, other := range []string{"/etc/pve/priv/lock/file-user_cfg", "/etc/pve/priv", lock + "/..", "/etc/pve/priv/lock/tend-a/../x"} {
+		if err := h.RemoveDir(other); !errors.Is(err, ErrNotListed) {
+			t.Errorf("%s is removed: %v", other, err)
+		}
+		if err := h.SetTime(other, then); !errors.Is(err, ErrNotListed) {
+			t.Errorf("%s is touched: %v", other, err)
+		}
+	}
+	if err := os.Symlink("file-user_cfg", filepath.Join(root, lock)); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.RemoveDir(lock); err == nil {
+		t.Error("a symbolic link is removed")
+	}
+}

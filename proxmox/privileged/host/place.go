@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
+
+	"github.com/felhom/tend/proxmox/privileged"
 )
 
 // ListDir names what is in a directory (see lane.Places).
@@ -65,7 +68,11 @@ func makeStep(dir *os.Root, step, at string, mode fs.FileMode) (made bool, err e
 	info, err := dir.Lstat(step)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if err := dir.Mkdir(step, mode); err != nil {
+		err := dir.Mkdir(step, mode)
+		if errors.Is(err, fs.ErrExist) { // somebody else was faster, which is how cluster locks are told apart
+			return false, nil
+		}
+		if err != nil {
 			return false, fmt.Errorf("%s: %w", at, unwrapped(err))
 		}
 		return true, nil
@@ -77,4 +84,41 @@ func makeStep(dir *os.Root, step, at string, mode fs.FileMode) (made bool, err e
 		return false, fmt.Errorf("%s: %w", at, syscall.ENOTDIR)
 	}
 	return false, nil
+}
+
+// SetTime sets the times of a cluster lock (see lane.Places).
+func (h *Host) SetTime(name string, t time.Time) error {
+	return h.lockDir(name, func(dir *os.Root, base string) error { return dir.Chtimes(base, t, t) })
+}
+
+// RemoveDir removes a cluster lock (see lane.Places). It removes an empty directory and nothing else.
+func (h *Host) RemoveDir(name string) error {
+	err := h.lockDir(name, (*os.Root).Remove)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// lockDir does something to a directory that is a cluster lock of a row.
+func (h *Host) lockDir(name string, do func(dir *os.Root, base string) error) error {
+	if !privileged.MayLock(name) {
+		return fmt.Errorf("%.200q %w", name, ErrNotListed)
+	}
+	dir, base, err := h.directory(name, true)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = dir.Close() }()
+	info, err := dir.Lstat(base)
+	if err == nil && !info.IsDir() {
+		err = syscall.ENOTDIR
+	}
+	if err == nil {
+		err = do(dir, base)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, unwrapped(err))
+	}
+	return nil
 }

@@ -62,3 +62,19 @@ func (a *Actor) read(ctx context.Context, r privileged.Request, into any) error 
 	}
 	return nil
 }
+
+// Lead takes the lock by which this node's agent acts for an owner on all of the cluster.
+func (a *Actor) Lead(ctx context.Context, node, owner string) (out proxmox.Leadership, err error) {
+	return out, a.read(ctx, privileged.Lead{Node: node, Owner: owner}, &out)
+}
+
+// KeepLead renews that lock where this node has it, and says who does.
+func (a *Actor) KeepLead(ctx context.Context, node, owner string) (out proxmox.Leadership, err error) {
+	return out, a.read(ctx, privileged.KeepLead{Node: node, Owner: owner}, &out)
+}
+
+// Resign gives that lock back, where this node has it.
+func (a *Actor) Resign(ctx context.Context, node, owner string) error {
+	_, err := a.Do(ctx, privileged.Lead{Node: node, Owner: owner, Resign: true})
+	return err
+}

@@ -106,6 +106,10 @@ func (l Lane) dispatch(ctx context.Context, r privileged.Request) (privileged.Re
 		return l.readMounts(ctx, r)
 	case privileged.ReadSnippets:
 		return l.readSnippets(ctx, r)
+	case privileged.Lead:
+		return l.lead(r)
+	case privileged.KeepLead:
+		return l.keepLead(r)
 	}
 	return privileged.Result{}, errors.New("this row is not carried out yet")
 }
