@@ -72,7 +72,11 @@ type Spent struct{ Restarts, Destroys int }
 
 // Rules say what may be done. The zero value permits nothing beyond what costs no budget; see [Unbounded].
 type Rules struct {
-	DryRun bool // nothing is done at all
+	DryRun bool   // nothing is done at all
+	Waits  string // why nothing is done at all, since another agent is there or may be; empty: it may
+	// Follows is who does what an API token may, where that is another agent: the node that it is on. What root alone may do
+	// is done all the same, as far as it needs nothing of a token before.
+	Follows string
 
 	Mode  Mode // of those without one of their own; empty is Reconcile
 	Modes map[proxmox.VMID]Mode
@@ -111,7 +115,7 @@ func (r Rules) SuspensionOf(id proxmox.VMID) (Suspension, bool) {
 func (r Rules) Keeps(id proxmox.VMID) bool {
 	_, suspended := r.SuspensionOf(id)
 	m := r.ModeOf(id)
-	return !suspended && !r.DryRun && (m == Reconcile || m == Ensure)
+	return !suspended && !r.DryRun && r.Waits == "" && r.Follows == "" && (m == Reconcile || m == Ensure)
 }
 
 // HoldRestarts reports whether restarts wait for a window whatever the spec says (plan.Policy.HoldRestarts).
@@ -145,7 +149,7 @@ func (g *Gate) Pass(p *plan.Plan) *plan.Plan {
 	out := *p
 	out.Lanes, out.Blocked = nil, slices.Clone(p.Blocked)
 	var costly []plan.Lane
-	for _, l := range p.Lanes {
+	for _, l := range g.ours(&out, p.Lanes) {
 		if reason, ways := g.refuse(l); reason != "" {
 			out.Blocked = append(out.Blocked, held(l, reason, ways)...)
 			continue
@@ -178,6 +182,8 @@ func (g *Gate) refuse(l plan.Lane) (reason string, ways []string) {
 	switch {
 	case r.DryRun:
 		return "the agent runs dry, and changes nothing", []string{"take dryRun: true out of its configuration"}
+	case r.Waits != "":
+		return "this agent changes nothing: " + r.Waits, nil
 	case mode == Off || mode == Watch || mode == Ensure && l.Action != plan.Create:
 		return fmt.Sprintf("it is left as it is: its mode is %s", mode.Words()), []string{"write mode: reconcile into the agent's configuration, or apply by hand (tend apply)"}
 	case r.WindowOpen || !r.Windows || r.outside() == OutsideAll:

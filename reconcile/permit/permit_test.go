@@ -231,3 +231,53 @@ func loses(op plan.Op) bool {
 	}
 	return false
 }
+
+// TestFollows leaves to the agent that leads what a token may do, and does what is root's.
+func TestFollows(t *testing.T) {
+	root := setting.Access{Root: true}
+	device := setting.Change{Row: setting.Features, Access: root}
+	cores := setting.Change{Row: setting.Cores, Old: int64(1), New: int64(2)}
+	as := func(l plan.Lane, n int, changes ...setting.Change) plan.Lane { // its first n steps are root's
+		for i := range n {
+			l.Steps[i].Access = root
+		}
+		l.Changes = changes
+		return l
+	}
+	usb := plan.Lane{Kind: plan.HostMountKind, Ref: proxmox.Ref{Node: "pve1"}, Name: "usb", Steps: []plan.Step{{Op: plan.MountHost{}, Access: root}}}
+	template := plan.Lane{Kind: plan.TemplateKind, Ref: proxmox.Ref{Node: "pve1"}, Name: "debian", Steps: []plan.Step{{Op: plan.Start{}}}}
+	needing := as(lane(109, plan.Create, plan.CreateContainer{}), 1, device)
+	needing.Uses = []plan.Subject{template.Subject()}
+	snapped := lane(106, plan.Change, plan.TakeSnapshot{}, plan.SetConfig{}, plan.Reboot{})
+	snapped.Steps[1].Access, snapped.Changes = root, []setting.Change{device}
+	recovering := lane(107, plan.Change, plan.Unlock{}, plan.DeleteSnapshot{})
+	recovering.Steps[0].Access = root
+	all := &plan.Plan{Lanes: []plan.Lane{
+		usb, template, destroying(101), online(102), as(lane(103, plan.Create, plan.CreateContainer{}, plan.Start{}), 1, device, cores), creating(104),
+		as(lane(105, plan.Change, plan.SetConfig{}, plan.SetConfig{}), 1, device, cores), snapped, recovering, restarting(108), needing,
+	}}
+	rules := permit.Rules{Budget: permit.Unbounded(), Follows: "pve2"}
+	got := permit.NewGate(rules).Pass(all)
+	if done := ids(got); done != "0 103 106 107" || got.Lanes[0].Kind != plan.HostMountKind {
+		t.Errorf("may be done: %q", done)
+	}
+	if len(got.Blocked) != 8 {
+		t.Errorf("%d are left: %+v", len(got.Blocked), got.Blocked)
+	}
+	for _, b := range got.Blocked {
+		if !b.Waiting || b.Reason != "left to the agent on pve2, which leads" {
+			t.Errorf("%d %s: %s", b.ID, b.Name, b.Reason)
+		}
+	}
+	if rules.Keeps(102) {
+		t.Error("snapshots are kept by two")
+	}
+	rules.Suspended = map[proxmox.VMID]permit.Suspension{103: {}}
+	if done := ids(permit.NewGate(rules).Pass(all)); done != "0 106 107" {
+		t.Errorf("with 103 suspended: %q", done)
+	}
+	waits := permit.Rules{Budget: permit.Unbounded(), Waits: "another agent is there"}
+	if got := permit.NewGate(waits).Pass(all); len(got.Lanes) > 0 || waits.Keeps(102) {
+		t.Error("something is done by an agent that waits")
+	}
+}

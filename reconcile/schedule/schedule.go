@@ -27,11 +27,12 @@ const (
 	Retry                   // the last run failed
 	Signal                  // SIGHUP
 	Manual                  // a person
+	Led                     // which of several agents acts has changed
 )
 
 // String is the trigger in a word: "webhook".
 func (t Trigger) String() string {
-	names := []string{"start", "changed", "webhook", "interval", "due", "asked", "retry", "signal", "manual"}
+	names := []string{"start", "changed", "webhook", "interval", "due", "asked", "retry", "signal", "manual", "lead"}
 	if t < 0 || int(t) >= len(names) {
 		return "unknown"
 	}
