@@ -22,6 +22,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/felhom/tend/cmd/internal/agent/leader"
 	"github.com/felhom/tend/cmd/internal/agent/report"
 	"github.com/felhom/tend/cmd/internal/history"
 	"github.com/felhom/tend/proxmox"
@@ -83,6 +84,8 @@ type Options struct {
 	History *history.History
 	Log     *slog.Logger
 
+	// Leader says what this agent may do where several are at work for one owner; nil: everything.
+	Leader Leader
 	// Tell is told of each new report that ends a pass, with the one before; nil: nobody is. It must not wait.
 	Tell func(before, after *report.Report)
 	// Channels are the ways by which others are told, and which fail; nil: there are none.
@@ -91,6 +94,11 @@ type Options struct {
 	Beat func()
 	// Stop is closed to ask for an end: the steps in flight are finished, and nothing else is begun.
 	Stop <-chan struct{}
+}
+
+// A Leader says what an agent may do for an owner, as [leader.Leader] does.
+type Leader interface {
+	Stand(ctx context.Context, owner string) leader.Standing
 }
 
 // An Agent is a running loop. Its methods are for any goroutine.

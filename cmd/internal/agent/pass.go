@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,8 +34,9 @@ type pass struct {
 	began    time.Time
 	run      report.Run
 	record   history.Record
-	again    bool      // it is to be tried again soon
-	next     time.Time // when another is asked for at the latest; zero: by the interval alone
+	again    bool            // it is to be tried again soon
+	next     time.Time       // when another is asked for at the latest; zero: by the interval alone
+	stop     <-chan struct{} // asks for an end of what this pass does
 }
 
 // pass runs one turn, and says when the next is asked for.
@@ -157,13 +159,14 @@ func (p *pass) resume() {
 // converge makes the plan, does what may be done, and keeps snapshots.
 func (p *pass) converge(ctx context.Context, want *spec.State) {
 	p.doing("looking at the cluster")
+	defer p.stand(ctx, want.Cluster.Owner)()
 	policy := p.settings.Policy
 	policy.Now, policy.WindowOpen, policy.HoldRestarts = p.began, p.rules.WindowOpen, p.rules.HoldRestarts()
 	p.rules.Approved = p.approved
 	gate := permit.NewGate(p.rules)
 	rec := p.o.Reconciler(policy)
 	rec.Permit = gate.Pass
-	rec.Executor.Stop = p.o.Stop
+	rec.Executor.Stop = p.stop
 	newLedger(p.o.Memory, p.o.Log).keep(&rec.Executor)
 	run := rec.NewRun(want)
 	made, have, err := run.Plan(ctx)
@@ -179,6 +182,38 @@ func (p *pass) converge(ctx context.Context, want *spec.State) {
 	}
 	p.snapshots(ctx, want)
 	p.backups(ctx, want, have)
+}
+
+// stand asks what this agent may do beside others, for the rest of the pass; what it returns ends that.
+func (p *pass) stand(ctx context.Context, owner string) (end func()) {
+	p.stop = p.o.Stop
+	if p.o.Leader == nil {
+		return func() {}
+	}
+	s := p.o.Leader.Stand(ctx, owner)
+	p.mu.Lock()
+	p.pic.agent.Lead = &s.Lead
+	p.mu.Unlock()
+	switch s.Role {
+	case report.Waits:
+		p.rules.Waits = s.Why
+	case report.Follows:
+		p.rules.Follows = cmp.Or(s.Node, "another node")
+	case report.Leads, report.Sole:
+	}
+	over := make(chan struct{})
+	either := make(chan struct{})
+	go func() {
+		select {
+		case <-p.o.Stop:
+			close(either)
+		case <-s.Lost:
+			close(either)
+		case <-over:
+		}
+	}()
+	p.stop = either
+	return func() { close(over) }
 }
 
 // revision is the revision in force, as plans show it.
@@ -322,7 +357,7 @@ func (p *pass) snapshots(ctx context.Context, want *spec.State) {
 	may := slices.DeleteFunc(slices.Clone(only), func(id proxmox.VMID) bool { return !p.rules.Keeps(id) })
 	p.doing("keeping snapshots")
 	k := *p.o.Snapshots
-	k.Stop = p.o.Stop
+	k.Stop = p.stop
 	r, err := k.Run(ctx, want, snapshot.Options{Only: may})
 	if err != nil {
 		p.run.Error = "keep snapshots: " + err.Error()

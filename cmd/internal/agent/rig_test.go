@@ -21,16 +21,19 @@ import (
 	"time"
 
 	"github.com/felhom/tend/cmd/internal/agent"
+	"github.com/felhom/tend/cmd/internal/agent/leader"
 	"github.com/felhom/tend/cmd/internal/agent/origin"
 	"github.com/felhom/tend/cmd/internal/agent/report"
 	"github.com/felhom/tend/cmd/internal/config"
 	"github.com/felhom/tend/cmd/internal/history"
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/proxmox/health"
+	"github.com/felhom/tend/proxmox/privileged/lane"
 	"github.com/felhom/tend/proxmox/sim"
 	"github.com/felhom/tend/reconcile"
 	"github.com/felhom/tend/reconcile/execute"
 	"github.com/felhom/tend/reconcile/journal"
+	"github.com/felhom/tend/reconcile/live"
 	"github.com/felhom/tend/reconcile/permit"
 	"github.com/felhom/tend/reconcile/plan"
 	"github.com/felhom/tend/reconcile/schedule"
@@ -79,6 +82,10 @@ type rig struct {
 	from  config.Source
 	wrap  func(source.Source) source.Source // what stands between the agent and the source; nil: nothing does
 
+	root     *lane.Actor                                  // who acts as root; nil: nobody
+	leader   func(*proxmox.Client, func()) *leader.Leader // of each life; nil: the agent is alone
+	lead     *leader.Leader                               // of this life
+	seen     func(proxmox.Request)                        // is told of the requests of the agent
 	disks    func(context.Context) []*health.Node
 	light    bool // the source is asked and not watched, and the history is not on disk
 	spell    atomic.Pointer[spell]
@@ -153,7 +160,7 @@ func (r *rig) start() {
 	r.must(err)
 	seen, err := snapshot.OpenMemory(filepath.Join(r.dir, "snapshots"))
 	r.must(err)
-	tally := &agent.Tally{Transport: r.sim.As(user)}
+	tally := &agent.Tally{Transport: watched{r.sim.As(user), r.seen}}
 	client := proxmox.NewClient(tally)
 	watcher := proxmox.NewTaskWatcher(client, proxmox.WatchOptions{Delay: -1, WaitOptions: proxmox.WaitOptions{First: time.Millisecond, Max: time.Second}})
 	stop := make(chan struct{})
@@ -165,13 +172,26 @@ func (r *rig) start() {
 		Memory: memory, Board: r.board, History: r.history, Log: slog.New(slog.DiscardHandler), Stop: stop,
 		Agent: report.Agent{Version: "test", Started: time.Now(), Host: "pve1"},
 		Reconciler: func(p plan.Policy) *reconcile.Reconciler {
-			return &reconcile.Reconciler{Client: client, Policy: p, Executor: execute.Executor{Client: client, Watcher: watcher, Journal: j, RunID: "run", LockTimeout: time.Millisecond}}
+			out := &reconcile.Reconciler{Client: client, Policy: p, Executor: execute.Executor{Client: client, Watcher: watcher, Journal: j, RunID: "run", LockTimeout: time.Millisecond}}
+			if r.root != nil {
+				out.Policy.RootNodes, out.Executor.Root = r.root.Nodes(), r.root
+				out.Observer = func() *live.Observer { return &live.Observer{Client: client, Shown: true, Root: r.root} }
+			}
+			return out
 		},
 	}
+	var a *agent.Agent
+	if r.leader != nil {
+		r.lead = r.leader(client, func() { a.Call(schedule.Led) })
+		o.Leader = r.lead
+	}
 	r.agent = agent.New(o, r.settings)
-	a := r.agent
+	a = r.agent
 	r.hooks = from.Hooks(proxmox.NewSecret(hookSecret), func() { a.Call(schedule.Webhook) }, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(context.Background())
+	if r.lead != nil {
+		go r.lead.Run(ctx)
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx) }()
 	over := func() {
@@ -185,6 +205,19 @@ func (r *rig) start() {
 	r.end = func() { close(stop); over() }
 	r.kill = func() { cancel(); over() }
 	r.t.Cleanup(func() { r.end() })
+}
+
+// watched is a transport that is looked at.
+type watched struct {
+	proxmox.Transport
+	seen func(proxmox.Request) // nil: nobody looks
+}
+
+func (w watched) Do(ctx context.Context, req proxmox.Request) (json.RawMessage, error) {
+	if w.seen != nil {
+		w.seen(req)
+	}
+	return w.Transport.Do(ctx, req)
 }
 
 func (r *rig) must(err error) {

@@ -65,7 +65,7 @@ func (t *tellers) run(ctx context.Context) {
 func (t *tellers) follow(ctx context.Context) {
 	for {
 		r, changed := t.board.Report()
-		if r != nil {
+		if r != nil && !r.Follows() {
 			t.poster.Tell(r)
 		}
 		select {

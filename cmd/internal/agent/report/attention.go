@@ -175,6 +175,11 @@ func (r *Report) loopItems(now time.Time) []Item {
 	if r.Agent.DryRun {
 		out = append(out, Item{Kind: KindDryRun, Level: Note, What: "Dry run: nothing is changed", At: AtPlan})
 	}
+	if r.Agent.Lead != nil {
+		if i, ok := r.Agent.Lead.item(); ok {
+			out = append(out, i)
+		}
+	}
 	for _, s := range r.Suspended {
 		if s.ID == 0 {
 			out = append(out, Item{Kind: KindSuspended, Level: Note, What: "Everything is suspended" + s.until(), Why: s.reason(), At: AtRuns})

@@ -25,6 +25,7 @@ const (
 	KindSensor    Kind = "sensor"    // is over its limit
 	KindJournal   Kind = "journal"   // it is not known how a call ended
 	KindDryRun    Kind = "dry-run"
+	KindLead      Kind = "lead"    // the agent does less than all
 	KindChannel   Kind = "channel" // what the agent tells others does not reach them
 
 	// KindApplied is that of no item: a run changed something, of which people may want to be told.
@@ -38,7 +39,7 @@ func Told() []Kind { return append(Kinds(), KindApplied) }
 func Kinds() []Kind {
 	return []Kind{
 		KindSource, KindNode, KindStale, KindRun, KindApproval, KindBlocked, KindDegraded, KindUnseen, KindSuspended,
-		KindUnclaimed, KindRestart, KindSnapshot, KindBackup, KindDrill, KindDisk, KindSensor, KindJournal, KindDryRun, KindChannel,
+		KindUnclaimed, KindRestart, KindSnapshot, KindBackup, KindDrill, KindDisk, KindSensor, KindJournal, KindDryRun, KindLead, KindChannel,
 	}
 }
 

@@ -52,6 +52,7 @@ type Agent struct {
 	Cluster string    `json:"cluster"`
 	Owner   string    `json:"owner"`            // the tag that marks what is its own
 	DryRun  bool      `json:"dryRun,omitempty"` // it plans and changes nothing
+	Lead    *Lead     `json:"lead,omitempty"`   // what it does where several may run; nil: not known yet
 }
 
 // A Revision is one state of a source.
