@@ -26,6 +26,7 @@ type session struct {
 	log       *slog.Logger
 	target    string      // what names the other side wherever it is asked from; a saved plan holds for it alone
 	shown     string      // what a person calls it
+	endpoint  string      // URL of the node that is asked; empty: the sandbox
 	journal   string      // its journal, a file
 	root      *lane.Actor // who acts as root there; nil: nobody
 	lane      doctor.Lane // how that was found
@@ -90,7 +91,7 @@ func (s *Streams) connect(cmd *cobra.Command) (*session, error) {
 		return nil, err
 	}
 	return &session{
-		transport: t, client: proxmox.NewClient(t), config: c, log: log, target: t.Endpoint(), shown: t.Endpoint(),
+		transport: t, client: proxmox.NewClient(t), config: c, log: log, target: t.Endpoint(), shown: t.Endpoint(), endpoint: t.Endpoint(),
 		journal: filepath.Join(c.StateDir, safeName(t.Endpoint())+".journal"), root: root, lane: found, close: t.Close,
 	}, nil
 }

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/felhom/tend/cmd/internal/agent"
+	"github.com/felhom/tend/cmd/internal/agent/leader"
 	"github.com/felhom/tend/cmd/internal/agent/origin"
 	"github.com/felhom/tend/cmd/internal/agent/report"
 	"github.com/felhom/tend/cmd/internal/config"
@@ -153,6 +154,7 @@ type watcher struct {
 	stop    chan struct{}
 
 	agent   *agent.Agent
+	leader  *leader.Leader // nil: nobody else is there, as on the sandbox
 	server  *server.Server
 	history *history.History
 	page    net.Listener // nil: there is none
@@ -203,6 +205,7 @@ func (w *watcher) open() error {
 	if err := w.openTellers(&o); err != nil {
 		return err
 	}
+	w.openLeader(&o)
 	w.agent = agent.New(o, settingsOf(c.Agent))
 	return w.listen(o, from)
 }
@@ -278,6 +281,7 @@ func (w *watcher) run(ctx context.Context) error {
 		})
 	}
 	g.Go(func() error { w.tellers.run(ctx); return nil })
+	g.Go(func() error { w.lead(ctx); return nil })
 	serve(w.local)
 	shown := "nowhere (web.listen: off)"
 	if w.page != nil {
@@ -294,6 +298,7 @@ func (w *watcher) run(ctx context.Context) error {
 	go w.heed(ctx, signals, cancel)
 	notify(daemon.SdNotifyReady)
 	err := w.agent.Run(ctx)
+	w.resign(ctx)
 	cancel()
 	return errors.Join(err, g.Wait())
 }

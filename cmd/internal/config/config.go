@@ -25,6 +25,9 @@ import (
 // DefaultFile is read where no other file is named and it exists.
 const DefaultFile = "/etc/tend/tend.yaml"
 
+// DefaultLockDir is Debian's folder of locks that anybody may make.
+const DefaultLockDir = "/run/lock"
+
 // A Name identifies a setting of the program, as written in the file.
 type Name string
 
@@ -37,6 +40,7 @@ const (
 	CAFile      Name = "caFile"
 	Insecure    Name = "insecure"
 	StateDir    Name = "stateDir"
+	LockDir     Name = "lockDir"
 	Lane        Name = "lane"
 	Helper      Name = "helperSocket"
 	LogLevel    Name = "logLevel"
@@ -69,6 +73,7 @@ func Settings() []Setting {
 		{CAFile, "ca-file", "TEND_CA_FILE", "`file` with the certificates of the authorities to trust, in PEM"},
 		{Insecure, "insecure", "TEND_INSECURE", "accept any certificate, so that whoever is in between can read the token"},
 		{StateDir, "state-dir", "TEND_STATE_DIR", "`folder` of the journal of running operations"},
+		{LockDir, "", "TEND_LOCK_DIR", "`folder` of the lock files by which agents of one machine notice each other; /run/lock"},
 		{Lane, "lane", "TEND_LANE", "who does what only root@pam may: `off`, direct (tend itself, as root on the node), helper (tend helper, through its socket)"},
 		{Helper, "helper-socket", "TEND_HELPER_SOCKET", "`socket` of tend helper"},
 		{LogLevel, "log-level", "TEND_LOG_LEVEL", "least level that is logged: debug, info, warn, error"},
@@ -103,6 +108,7 @@ type Config struct {
 	CAFile      string
 	Insecure    bool
 	StateDir    string
+	LockDir     string
 	Lane        RootLane
 	Helper      string // socket of the helper
 	LogLevel    slog.Level
@@ -222,6 +228,7 @@ func (c *Config) interpret(env func(string) string) error {
 	if c.StateDir == "" {
 		c.StateDir = defaultStateDir(env)
 	}
+	c.LockDir = cmp.Or(c.Get(LockDir).Text, DefaultLockDir)
 	token, err := c.readToken()
 	c.Token = token
 	return errors.Join(append(faults, err)...)

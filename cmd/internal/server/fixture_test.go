@@ -55,7 +55,7 @@ func well() *report.Report {
 	}
 	r := &report.Report{
 		Time:   time.Now(),
-		Agent:  report.Agent{Version: "v0.9.0", Started: before(12 * day), Host: "pve1", Cluster: "home", Owner: "tend"},
+		Agent:  report.Agent{Version: "v0.9.0", Started: before(12 * day), Host: "pve1", Cluster: "home", Owner: "tend", Lead: &report.Lead{Role: report.Leads, Since: before(12 * day)}},
 		Source: report.Source{Kind: "git", Place: "https://git.example.com/anna/home.git, branch main, path lxc", InForce: revision(), Since: before(41 * time.Minute), Looked: before(20 * time.Second), Signed: true, Next: time.Now().Add(40 * time.Second)},
 		Loop: report.Loop{
 			Doing: "waiting", Last: &run, Good: before(20 * time.Second), Observed: before(20 * time.Second), Next: time.Now().Add(40 * time.Second), Interval: report.Duration(time.Minute),

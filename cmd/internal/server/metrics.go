@@ -40,6 +40,7 @@ var (
 	observed   = desc("observed_timestamp_seconds", "When the node was last read.")
 	attention  = desc("attention", "Things that a person should know, by how much they matter: note, warning, danger.", "level")
 	dryRun     = desc("dry_run", "Whether the agent changes nothing.")
+	leads      = desc("leads", "Whether the agent acts for the whole cluster; 0 where it follows another one or waits, absent while that is not known.")
 
 	lastRun     = desc("last_reconcile_timestamp_seconds", "When the last run ended.")
 	lastGood    = desc("last_good_reconcile_timestamp_seconds", "When the last run that left everything in sync ended.")
@@ -92,6 +93,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	m.gauge(buildInfo, 1, r.Agent.Version, runtime.Version())
 	m.time(reportTime, r.Time)
 	m.flag(dryRun, r.Agent.DryRun)
+	if lead := r.Agent.Lead; lead != nil {
+		m.flag(leads, lead.Acts())
+	}
 	m.attention(r)
 	m.loop(r.Loop)
 	m.source(r.Source)
