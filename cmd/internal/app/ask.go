@@ -164,8 +164,12 @@ func ask(cmd *cobra.Command, s *Streams, action string, form url.Values, done st
 		return err
 	}
 	folder := agentFolder(c)
-	if err := noAgent(folder, server.Dial(filepath.Join(folder, socketFile)).Do(cmd.Context(), action, form)); err != nil {
+	agent := server.Dial(filepath.Join(folder, socketFile))
+	if err := noAgent(folder, agent.Do(cmd.Context(), action, form)); err != nil {
 		return err
+	}
+	if r, err := agent.Report(cmd.Context()); err == nil && form.Has("reason") && r.Agent.Lead.AmongOthers() {
+		done += " It holds for the agent on " + r.Agent.Host + ": tell those on the other nodes, too."
 	}
 	return view.Note(s.Out, s.style(), done)
 }

@@ -54,6 +54,9 @@ func newMemory() *memory {
 // look remembers a report, and returns what is to be told of it at a time. The same report again, or another that
 // says the same, gives nothing.
 func (m *memory) look(r *report.Report, now time.Time, p policy) []Event {
+	if r.Follows() { // the agent that leads tells, and what this one ceases to see is no recovery
+		return nil
+	}
 	items := map[string]report.Item{}
 	for _, i := range r.Attention(now) {
 		if _, higher := items[i.Key()]; !higher {

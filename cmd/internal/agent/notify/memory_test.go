@@ -53,6 +53,9 @@ func same(w *world)    { w.pass() }
 func idle(*world)      {}
 func restart(w *world) { w.Agent.Started, w.Loop, w.Source = w.now, report.Loop{}, report.Source{} }
 
+func follows(w *world) { w.Agent.Lead = &report.Lead{Role: report.Follows, Node: "pve2"}; w.pass() }
+func leads(w *world)   { w.Agent.Lead = &report.Lead{Role: report.Leads}; w.pass() }
+
 func refuse(commit string) func(*world) {
 	return func(w *world) {
 		w.Source.Class, w.Source.Error, w.Source.Refused.ID, w.Source.Looked = "invalid", "bad yaml", commit, w.now
@@ -86,6 +89,17 @@ func TestLook(t *testing.T) {
 		}},
 		{name: "what was over before it was told is not told", steps: []step{
 			{0, sick, nil}, {min, healthy, nil}, {min, sick, nil}, {min, same, nil}, {min, same, []string{degraded}},
+		}},
+		{name: "an agent that follows tells nothing", steps: []step{
+			{0, sick, nil},
+			{min, same, nil},
+			{min, same, []string{degraded}},
+			{min, follows, nil},
+			{min, healthy, nil},
+			{time.Hour, same, nil},
+			{min, leads, nil},
+			{min, same, nil},
+			{min, same, []string{over}},
 		}},
 		{name: "over", steps: []step{
 			{0, sick, nil},

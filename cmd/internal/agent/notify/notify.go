@@ -143,9 +143,6 @@ func (n *Notifier) look(r *report.Report, now time.Time) {
 			n.beats <- b
 		}
 	}
-	if r.Follows() {
-		return
-	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	events := n.memory.look(r, now, n.policy)

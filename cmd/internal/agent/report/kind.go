@@ -25,7 +25,7 @@ const (
 	KindSensor    Kind = "sensor"    // is over its limit
 	KindJournal   Kind = "journal"   // it is not known how a call ended
 	KindDryRun    Kind = "dry-run"
-	KindLead      Kind = "lead"    // the agent does less than all
+	KindLead      Kind = "lead"    // the agent does nothing, since another is there or may be
 	KindChannel   Kind = "channel" // what the agent tells others does not reach them
 
 	// KindApplied is that of no item: a run changed something, of which people may want to be told.

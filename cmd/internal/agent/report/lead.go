@@ -27,6 +27,9 @@ type Lead struct {
 // Acts reports whether the agent does what a token may, for the whole cluster.
 func (l Lead) Acts() bool { return l.Role != Follows && l.Role != Waits }
 
+// AmongOthers reports whether there is a lead to be had, so that agents of other nodes may be there.
+func (l *Lead) AmongOthers() bool { return l != nil && (l.Role == Leads || l.Role == Follows) }
+
 // Words say the role to people: "follows pve2".
 func (l Lead) Words() string {
 	switch l.Role {
@@ -46,14 +49,5 @@ func (r *Report) Follows() bool { return r.Agent.Lead != nil && r.Agent.Lead.Rol
 
 // item is what a person should know of it.
 func (l Lead) item() (Item, bool) {
-	switch l.Role {
-	case Follows:
-		return Item{
-			Kind: KindLead, Level: Note, What: "This agent " + l.Words() + ", and does root's work on its own node alone", At: AtRuns,
-		}, true
-	case Waits:
-		return Item{Kind: KindLead, Level: Warn, What: "This agent changes nothing", Why: l.Why, At: AtRuns}, true
-	case Leads, Sole:
-	}
-	return Item{}, false
+	return Item{Kind: KindLead, Level: Warn, What: "This agent changes nothing", Why: l.Why, At: AtRuns}, l.Role == Waits
 }

@@ -20,7 +20,11 @@ type Shown struct {
 func (s Shown) Text(w io.Writer, style view.Style) error {
 	v := s.Verdict(s.Now)
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, says the agent on %s, which last looked %s\n", v.Text, view.Clean(s.Agent.Host), ago(s.Now, s.Loop.Observed))
+	which := ""
+	if s.Agent.Lead.AmongOthers() {
+		which = " " + view.Clean(s.Agent.Lead.Words()) + " and"
+	}
+	fmt.Fprintf(&b, "%s, says the agent on %s, which%s last looked %s\n", v.Text, view.Clean(s.Agent.Host), which, ago(s.Now, s.Loop.Observed))
 	for _, i := range v.Items {
 		fmt.Fprintf(&b, "  %-8s %s\n", i.Level, view.Clean(i.What))
 		for _, more := range []string{i.Why, i.Do} {
