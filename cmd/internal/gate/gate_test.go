@@ -102,6 +102,49 @@ func TestBad(t *testing.T) { n := 0; done := make(chan bool); go func() { n++; c
 	}
 }
 
+// TestRaceOfSome leaves out packages in which nothing runs at once, and nothing else.
+func TestRaceOfSome(t *testing.T) {
+	const test = "func TestP(t *testing.T) {}"
+	module(t, map[string]string{
+		"alone/p_test.go":   testFile(test),
+		"code/p.go":         "package p\n\nfunc P() { go P() }\n",
+		"code/p_test.go":    testFile(test),
+		"linked/p.go":       "package p\n\nimport _ \"net/http\"\n",
+		"linked/p_test.go":  testFile(test),
+		"outside/p_test.go": strings.Replace(testFile("func TestP(t *testing.T) { t.Parallel() }"), "package p", "package p_test", 1),
+		"untested/p.go":     "package p\n\nfunc P() { go P() }\n",
+	})
+	got, err := atOnce([]string{"./outside", "./..."}, os.Stderr)
+	if diff := cmp.Diff([]string{"example.test/m/outside", "example.test/m/code", "example.test/m/linked"}, got); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
+	if got, err := atOnce([]string{"./alone"}, os.Stderr); err == nil {
+		t.Errorf("%q is left of what runs nothing at once", got)
+	}
+}
+
+func TestStartsSomething(t *testing.T) {
+	tests := []struct {
+		text string
+		want bool
+	}{
+		{"", false},
+		{`import "os/exec"; var out, err = exec.Command("true").Output()`, false},
+		{`func f() { go f() }`, true},
+		{`import "context"; var x context.Context`, true},
+		{`import "sync"; var x sync.Mutex`, true},
+		{`import "time"; var x = time.AfterFunc(0, nil)`, true},
+		{`import "testing"; func TestX(t *testing.T) { t.Run("", func(t *testing.T) { t.Parallel() }) }`, true},
+		{`var c chan int`, true},
+		{`no Go at all`, true},
+	}
+	for _, tt := range tests {
+		if got := startsSomething("x.go", "package x\n"+tt.text); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.text, got, tt.want)
+		}
+	}
+}
+
 // TestRaceWithoutCompiler shows that a missing compiler is said in words and does not stop the tests, all of them.
 func TestRaceWithoutCompiler(t *testing.T) {
 	module(t, map[string]string{"p/p_test.go": testFile(`func TestGood(t *testing.T) { if testing.Short() { t.Fatal("few cases") } }`)})

@@ -18,7 +18,8 @@ import (
 //
 // With the race detector it also says -short: tests that draw thousands of random cases then draw fewer. The detector
 // looks at accesses to memory, which are the same after some hundred cases; whether results are right is asked
-// of all cases without it.
+// of all cases without it. Nor does it run packages in which nothing runs at once, and it leaves out vet, which has been run
+// by then (make check) and would go through all again for code compiled with the detector.
 func runTests(args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("gate test", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -31,10 +32,15 @@ func runTests(args []string, stdout, stderr io.Writer) error {
 	}
 
 	goArgs := []string{"test", "-json", "-timeout", *timeout}
+	pkgs := packages(flags.Args())
 	var warning string
 	if *race {
 		if warning = noRaceDetector(); warning == "" {
-			goArgs = append(goArgs, "-race", "-short")
+			goArgs = append(goArgs, "-race", "-short", "-vet=off")
+			var err error
+			if pkgs, err = atOnce(pkgs, stderr); err != nil {
+				return err
+			}
 		} else {
 			fmt.Fprintln(stdout, warning)
 		}
@@ -42,7 +48,7 @@ func runTests(args []string, stdout, stderr io.Writer) error {
 	if *pattern != "" {
 		goArgs = append(goArgs, "-run", *pattern)
 	}
-	goArgs = append(goArgs, packages(flags.Args())...)
+	goArgs = append(goArgs, pkgs...)
 
 	t := &tally{out: stdout, verbose: *verbose}
 	err := t.runGo(goArgs, stderr)
@@ -83,8 +89,16 @@ func (t *tally) runGo(args []string, stderr io.Writer) error {
 // grow fast. The limit keeps that harmless for those that are large. And a program with the race detector sleeps for a
 // second before it ends, so that others of its goroutines may still be caught; tests start it hundreds of times, for
 // which a twentieth of a second is enough.
+//
+// And where there is a folder in memory, the tests keep their files there, since tend has each of its files written to the
+// disk for good, and tests of years of nights would mostly wait for that. What is compiled stays on the disk. The
+// folder has the same name each time: a name that changes would keep go test from knowing what it has run already.
 func roomy(env []string) []string {
-	for _, set := range []string{"GOGC=400", "GOMEMLIMIT=1GiB", "GORACE=atexit_sleep_ms=50"} {
+	sets := []string{"GOGC=400", "GOMEMLIMIT=1GiB", "GORACE=atexit_sleep_ms=50"}
+	if shm := "/dev/shm"; inMemory(shm) {
+		sets = append(sets, "GOTMPDIR="+os.TempDir(), "TMPDIR="+shm)
+	}
+	for _, set := range sets {
 		name, _, _ := strings.Cut(set, "=")
 		if os.Getenv(name) == "" {
 			env = append(env, set)
