@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/felhom/tend/cmd/internal/agent/report"
 	"github.com/felhom/tend/cmd/internal/view"
@@ -45,7 +46,7 @@ func (l List) JSON(w io.Writer) error {
 
 // Text writes the run with its plan and what became of it.
 func (r Record) Text(w io.Writer, s view.Style) error {
-	_, err := fmt.Fprintf(w, "Run %d: %s\n%s, took %s, of %s, because: %s\n", r.ID, r.Result, stamp(r.Run), r.Took(), revision(r.Revision), view.Clean(r.Trigger))
+	_, err := fmt.Fprintf(w, "Run %d: %s\n%s, took %s, of %s, because: %s\n", r.ID, r.Result, stamp(r.Run), r.Took().Round(time.Millisecond), revision(r.Revision), view.Clean(r.Trigger))
 	if err == nil && r.Error != "" {
 		_, err = fmt.Fprintln(w, view.Clean(r.Error))
 	}
