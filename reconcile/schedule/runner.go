@@ -27,6 +27,18 @@ func (r *Runner) Call(t Trigger) {
 	r.mu.Lock()
 	r.schedule.Call(t, time.Now())
 	r.mu.Unlock()
+	r.rouse()
+}
+
+// Every gives another interval: see [Schedule.Every].
+func (r *Runner) Every(d time.Duration) {
+	r.mu.Lock()
+	r.schedule.Every(d)
+	r.mu.Unlock()
+	r.rouse()
+}
+
+func (r *Runner) rouse() {
 	select {
 	case r.wake <- struct{}{}:
 	default: // it is awake already

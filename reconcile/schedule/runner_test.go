@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -81,4 +82,43 @@ func TestRunnerStops(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
+}
+
+// TestRunnerEvery takes another interval from the end of the last run on, and never in place of a retry.
+func TestRunnerEvery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := schedule.NewRunner(sure(schedule.Options{Interval: 6 * time.Hour}, 0.5))
+		ctx, cancel := context.WithCancel(t.Context())
+		start, ended := time.Now(), make(chan error)
+		var fails atomic.Bool
+		var got []string
+		go func() {
+			ended <- r.Run(ctx, func(_ context.Context, causes []schedule.Cause) schedule.Result {
+				got = append(got, fmt.Sprintf("%s %s", time.Since(start), causes[0].Trigger))
+				return schedule.Result{Failed: fails.Load()}
+			})
+		}()
+		time.Sleep(time.Hour)
+		r.Every(2 * time.Hour) // sooner
+		time.Sleep(90 * time.Minute)
+		r.Every(time.Minute) // which has passed
+		synctest.Wait()
+		r.Every(10 * time.Hour) // later
+		time.Sleep(3 * time.Hour)
+		fails.Store(true)
+		r.Call(schedule.Manual)
+		synctest.Wait()
+		r.Every(time.Second)
+		time.Sleep(2 * time.Second)
+		fails.Store(false)
+		time.Sleep(time.Second)
+		r.Every(0) // never by itself
+		time.Sleep(24 * time.Hour)
+		cancel()
+		<-ended
+		want := []string{"0s start", "2h0m0s interval", "2h30m0s interval", "5h30m0s manual", "5h30m2.5s retry"}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	})
 }

@@ -282,7 +282,23 @@ func (s *Schedule) End(now time.Time, r Result) {
 		return
 	}
 	s.failures = 0
-	if s.o.Interval > 0 {
-		s.again = now.Add(time.Duration((0.9 + 0.2*s.o.Random()) * float64(s.o.Interval)))
+	s.again = s.interval()
+}
+
+// interval is when the interval after the last run is over; zero: there is none.
+func (s *Schedule) interval() time.Time {
+	if s.o.Interval <= 0 {
+		return time.Time{}
+	}
+	return s.ended.Add(time.Duration((0.9 + 0.2*s.o.Random()) * float64(s.o.Interval)))
+}
+
+// Every gives another interval, which holds from the end of the last run on. After a failure, when the next try is due
+// stays.
+func (s *Schedule) Every(d time.Duration) {
+	same := s.o.Interval == d
+	s.o.Interval = d
+	if !same && !s.running && s.failures == 0 && !s.ended.IsZero() {
+		s.again = s.interval()
 	}
 }

@@ -17,6 +17,7 @@ type Found struct {
 // A State is what is in force of a source, and why that is not what stands there.
 type State struct {
 	InForce Revision  // zero: nothing yet
+	From    string    // the source that it is of, where that is not the one that is followed; else empty
 	Since   time.Time // when it was accepted
 	Looked  time.Time // when it was last known what stands at the source; zero: never
 	Refused Revision  // what stands there and was refused; zero: nothing was, or it is not known
@@ -25,14 +26,15 @@ type State struct {
 }
 
 // A Keeper asks a source, and keeps the last revision that was good in force when fetching or verifying fails, or when
-// the caller finds the files no good. One goroutine at a time calls Fetch, Accept and Refuse; the others may be called
-// by anyone.
+// the caller finds the files no good. One goroutine at a time calls Fetch, Accept, Refuse and Change; the others may
+// be called by anyone.
 type Keeper struct {
 	source Source
 	path   string
 
 	mu    sync.Mutex
-	files fs.FS // in force
+	files fs.FS  // in force
+	from  string // the source that they are of
 	state State
 }
 
@@ -53,17 +55,35 @@ func Keep(s Source, path string) (*Keeper, error) {
 	if err != nil {
 		return k, fmt.Errorf("read %s: %w", path, err)
 	}
-	k.files = files
+	k.files, k.from = files, r.Source
 	k.state.InForce, k.state.Since = r.Revision, r.Accepted
 	k.tell()
 	return k, nil
 }
 
-// tell says to a source with a history what is in force.
+// tell says to a source with a history what is in force of it.
 func (k *Keeper) tell() {
-	if s, ok := k.source.(Successor); ok {
+	if s, ok := k.source.(Successor); ok && k.files != nil && k.state.From == "" {
 		s.InForce(k.state.InForce)
 	}
+}
+
+// Change has another source followed from now on; the goroutine that fetches calls it. What is in force stays until
+// something of the new source is accepted. That is told to the new source only where it is its own, as with other
+// credentials for the same place: elsewhere history begins anew, and a restart before that finds nothing in force, since
+// then nothing says that the old source was ever meant for what the program works on now.
+func (k *Keeper) Change(s Source) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if s.String() != k.source.String() {
+		st := &k.state
+		st.Looked, st.Refused, st.Err, st.Failing, st.From = time.Time{}, Revision{}, nil, time.Time{}, ""
+		if k.from != s.String() {
+			st.From = k.from
+		}
+	}
+	k.source = s
+	k.tell()
 }
 
 // State says what is in force and what is wrong.
@@ -106,10 +126,11 @@ func (k *Keeper) Accept(f Found) error {
 	defer k.mu.Unlock()
 	s := &k.state
 	s.Refused, s.Err, s.Failing = Revision{}, nil, time.Time{}
-	if f.Revision == s.InForce && k.files != nil {
+	if f.Revision == s.InForce && k.files != nil && s.From == "" {
 		return nil
 	}
 	s.InForce, s.Since, k.files = f.Revision, time.Now().Round(0), f.Files // as it will be read again
+	s.From, k.from = "", k.source.String()
 	k.tell()
 	if k.path == "" {
 		return nil

@@ -144,6 +144,55 @@ func TestKeeperRestarts(t *testing.T) {
 	}
 }
 
+// TestKeeperChanges follows another source: what is in force stays until that has something good, and is never taken for
+// the other's own.
+func TestKeeperChanges(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "force.json")
+	k, _ := source.Keep(&fake{name: "a"}, path)
+	if err := k.Accept(revision(t, "c1", "one")); err != nil {
+		t.Fatal(err)
+	}
+	gone := &source.Error{Class: source.Unreachable}
+	renewed := &fake{name: "a", err: gone} // the same place, with other credentials
+	k.Change(renewed)
+	if _, err := k.Fetch(t.Context()); err == nil || text(t, k) != "c1 one" || strings.Join(renewed.inForce, " ") != "c1" || k.State().From != "" {
+		t.Errorf("the same place anew: %q, told %q, %+v", text(t, k), renewed.inForce, k.State())
+	}
+	since := k.State().Failing
+	k.Change(&fake{name: "a", err: gone})
+	if s := k.State(); s.Err == nil || !s.Failing.Equal(since) {
+		t.Errorf("the same place fails anew: %+v", s)
+	}
+	other := &fake{name: "b", err: gone}
+	k.Change(other)
+	if s := k.State(); s.Err != nil || s.From != "a" || !s.Looked.IsZero() {
+		t.Errorf("of another source: %+v", s)
+	}
+	if _, err := k.Fetch(t.Context()); err == nil || text(t, k) != "c1 one" || other.inForce != nil {
+		t.Errorf("another source that cannot be read: %q, told %q", text(t, k), other.inForce)
+	}
+	if after, err := source.Keep(&fake{name: "b"}, path); err != nil || text(t, after) != "" {
+		t.Errorf("after a restart another's revision is in force: %q, %v", text(t, after), err)
+	}
+	back := &fake{name: "a"}
+	k.Change(back)
+	if strings.Join(back.inForce, " ") != "c1" || k.State().From != "" {
+		t.Errorf("back again: told %q, %+v", back.inForce, k.State())
+	}
+	k.Change(other)
+	if err := k.Accept(revision(t, "c1", "of another path")); err != nil || text(t, k) != "c1 of another path" || k.State().From != "" {
+		t.Errorf("the same commit of another source: %q, %v, %+v", text(t, k), err, k.State())
+	}
+	if after, err := source.Keep(&fake{name: "b"}, path); err != nil || text(t, after) != "c1 of another path" {
+		t.Errorf("after a restart: %q, %v", text(t, after), err)
+	}
+	k, _ = source.Keep(&fake{name: "a"}, "")
+	empty := &fake{name: "b"}
+	if k.Change(empty); empty.inForce != nil || k.State() != (source.State{}) {
+		t.Errorf("with nothing in force: told %q, %+v", empty.inForce, k.State())
+	}
+}
+
 // TestKeeperDamage starts with nothing in force where the file is no good, and says so.
 func TestKeeperDamage(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "force.json")

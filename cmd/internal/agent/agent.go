@@ -41,11 +41,22 @@ import (
 
 // Settings are what may change while the agent runs.
 type Settings struct {
+	Follow   *Following    // nil: what was followed before
 	Interval time.Duration // between two passes when nothing happens
 	Policy   plan.Policy   // without Now and what concerns windows
 	Rules    permit.Rules  // without what changes from pass to pass
 	Windows  []Window
 	Location *time.Location // of windows
+	// Enter is called when the first pass with these settings begins, between passes: whatever passes use may be
+	// exchanged by it. nil: nothing is.
+	Enter func()
+}
+
+// A Following is a source, and how it is shown.
+type Following struct {
+	Source source.Source
+	Watch  source.Watcher // notices its changes; nil: it is only asked
+	Origin report.Source  // of which kind and where it is, and whether it must be signed
 }
 
 // A Window is when what interrupts may happen.
@@ -104,7 +115,8 @@ type Leader interface {
 // An Agent is a running loop. Its methods are for any goroutine.
 type Agent struct {
 	o        Options
-	settings atomic.Pointer[Settings]
+	settings atomic.Pointer[Settings] // of the next pass
+	turned   chan struct{}            // holds one: another source is to be watched
 	runner   *schedule.Runner
 	asked    atomic.Pointer[string] // who asked for the next pass
 
@@ -117,20 +129,22 @@ type Agent struct {
 
 	want *spec.State // of the revision in force; nil: none was read
 	rev  string      // that want was read from
+	used *Settings   // of the last pass that began
 }
 
 // New makes an agent. Nothing is asked of anyone yet.
 func New(o Options, s Settings) *Agent {
-	a := &Agent{o: o, pic: newPicture(o)}
+	a := &Agent{o: o, pic: newPicture(o), turned: make(chan struct{}, 1)}
+	if s.Follow == nil {
+		s.Follow = &Following{Watch: o.Watch, Origin: o.Origin}
+	}
 	a.settings.Store(&s)
+	a.used, a.pic.origin = &s, s.Follow.Origin
 	a.runner = schedule.NewRunner(schedule.Options{Interval: s.Interval})
 	a.runner.Ended(a.rest)
 	a.recall()
 	return a
 }
-
-// Set gives the agent other settings, which hold from the next pass on. The interval stays.
-func (a *Agent) Set(s Settings) { a.settings.Store(&s) }
 
 // Call asks for a pass. What is asked for is told at once, since the pass that is under way may take its time.
 func (a *Agent) Call(t schedule.Trigger) {
@@ -155,9 +169,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		cancel()
 		return nil
 	})
-	if a.o.Watch != nil {
-		g.Go(func() error { a.watch(ctx); return nil })
-	}
+	g.Go(func() error { a.watch(ctx); return nil })
 	g.Go(func() error { a.beat(ctx); return nil })
 	a.publish()
 	err := a.runner.Run(ctx, a.pass)
@@ -185,25 +197,6 @@ func (a *Agent) wait(ctx context.Context) {
 		}
 	}
 }
-
-// watch has changes of the source call for a pass. Where they cannot be noticed, the interval is left.
-func (a *Agent) watch(ctx context.Context) {
-	for {
-		err := a.o.Watch.Watch(ctx, func() { a.Call(schedule.Changed) })
-		if ctx.Err() != nil {
-			return
-		}
-		a.o.Log.Warn("changes of the source are not noticed for now", slog.Any("err", err))
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(watchAgain):
-		}
-	}
-}
-
-// watchAgain is how long after a failure changes are watched for again.
-const watchAgain = time.Minute
 
 // beatEvery is how often a loop that waits shows that it is alive.
 const beatEvery = 20 * time.Second

@@ -44,7 +44,7 @@ func (a *Agent) pass(ctx context.Context, causes []schedule.Cause) schedule.Resu
 	if a.stopping() {
 		return schedule.Result{}
 	}
-	p := &pass{Agent: a, settings: a.settings.Load(), began: time.Now()}
+	p := &pass{Agent: a, settings: a.enter(), began: time.Now()}
 	p.run = report.Run{Trigger: a.trigger(causes), Began: p.began}
 	a.begin()
 	want := p.spec(ctx)

@@ -30,6 +30,7 @@ const recentRuns = 20
 // A picture is what reports are made of. Nothing in it is changed once it stands there: it is replaced.
 type picture struct {
 	agent      report.Agent
+	origin     report.Source // what is followed, without how it stands
 	doing      string
 	containers []report.Container
 	others     []report.Other
@@ -450,7 +451,8 @@ func open(j *journal.Journal) []report.JournalEntry {
 
 // sourceOf is how the source stands.
 func (a *Agent) sourceOf() report.Source {
-	s, out := a.o.Source.State(), a.o.Origin
+	s, out := a.o.Source.State(), a.pic.origin
+	out.From = s.From
 	out.InForce, out.Since, out.Looked, out.Refused = report.Revision(s.InForce), s.Since, s.Looked, report.Revision(s.Refused)
 	if s.Err == nil {
 		return out

@@ -58,7 +58,7 @@ func Of(r *report.Report) []Status {
 		add(s.Refused.ID, Failure, "refused: "+s.Error)
 	}
 	switch {
-	case s.InForce.ID == "":
+	case s.InForce.ID == "" || s.From != "": // a commit of another repository
 	case last == nil || last.Revision.ID != s.InForce.ID:
 		add(s.InForce.ID, Pending, "in force, and not carried out yet")
 	default:

@@ -120,7 +120,7 @@ func (r *Report) Verdict(now time.Time) Verdict {
 
 // Attention lists what a person should know at a time, what matters most first.
 func (r *Report) Attention(now time.Time) []Item {
-	out := slices.Concat(r.sourceItems(now), r.loopItems(now), r.planItems(), r.nodeItems(now), r.channelItems())
+	out := slices.Concat(r.sourceItems(now), r.loopItems(now), r.planItems(), r.nodeItems(now), r.channelItems(), r.Agent.Configuration.items())
 	for _, c := range r.Containers {
 		out = append(out, c.Items(now)...)
 	}
@@ -146,7 +146,26 @@ func (r *Report) sourceItems(now time.Time) []Item {
 	if s.Class != "" {
 		i.What += ": " + s.Class
 	}
+	if s.From != "" {
+		i.Why += "; what is in force is still that of " + s.From
+	}
 	return []Item{i}
+}
+
+func (c Configuration) items() []Item {
+	switch {
+	case c.Error != "":
+		return []Item{{
+			Kind: KindConfig, Level: Warn, What: "The configuration is faulty, and the one before stays in force", At: AtRuns,
+			Why: strings.ReplaceAll(c.Error, "\n", "; "), Do: "mend it, and reload the agent: systemctl reload tend", Subject: "faulty", Variant: c.Error,
+		}}
+	case len(c.Held) > 0:
+		return []Item{{
+			Kind: KindConfig, Level: Note, What: "Not all of the configuration is in force", At: AtRuns,
+			Why: "from the next start on: " + strings.Join(c.Held, ", "), Do: "systemctl restart tend", Subject: "held",
+		}}
+	}
+	return nil
 }
 
 // Unreached reports whether the last pass could not ask the node at all.

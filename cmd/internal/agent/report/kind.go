@@ -27,6 +27,7 @@ const (
 	KindDryRun    Kind = "dry-run"
 	KindLead      Kind = "lead"    // the agent does nothing, since another is there or may be
 	KindChannel   Kind = "channel" // what the agent tells others does not reach them
+	KindConfig    Kind = "config"  // the configuration is faulty, or a part of it waits for a start
 
 	// KindApplied is that of no item: a run changed something, of which people may want to be told.
 	KindApplied Kind = "applied"
@@ -39,7 +40,7 @@ func Told() []Kind { return append(Kinds(), KindApplied) }
 func Kinds() []Kind {
 	return []Kind{
 		KindSource, KindNode, KindStale, KindRun, KindApproval, KindBlocked, KindDegraded, KindUnseen, KindSuspended,
-		KindUnclaimed, KindRestart, KindSnapshot, KindBackup, KindDrill, KindDisk, KindSensor, KindJournal, KindDryRun, KindLead, KindChannel,
+		KindUnclaimed, KindRestart, KindSnapshot, KindBackup, KindDrill, KindDisk, KindSensor, KindJournal, KindDryRun, KindLead, KindChannel, KindConfig,
 	}
 }
 

@@ -53,6 +53,16 @@ type Agent struct {
 	Owner   string    `json:"owner"`            // the tag that marks what is its own
 	DryRun  bool      `json:"dryRun,omitempty"` // it plans and changes nothing
 	Lead    *Lead     `json:"lead,omitempty"`   // what it does where several may run; nil: not known yet
+
+	Configuration Configuration `json:"configuration,omitzero"`
+}
+
+// A Configuration is how the agent last read its configuration anew, if it did.
+type Configuration struct {
+	File  string    `json:"file,omitempty"`
+	Read  time.Time `json:"read"`            // when
+	Error string    `json:"error,omitempty"` // why it is not in force, each fault a line, and the one before is; empty: it is
+	Held  []string  `json:"held,omitempty"`  // what was changed in it and holds from the next start on: "endpoint", "stateDir"
 }
 
 // A Revision is one state of a source.
@@ -67,18 +77,19 @@ type Revision struct {
 
 // A Source is where specs come from, and why what stands there is not in force, if it is not.
 type Source struct {
-	Kind    string    `json:"kind"`          // "git" or "folder"
-	Place   string    `json:"place"`         // in a line: "https://git.example.com/home.git, branch main, path lxc"
-	InForce Revision  `json:"inForce"`       // the last good one; zero: nothing yet
-	Since   time.Time `json:"since"`         // when it came into force
-	Looked  time.Time `json:"looked"`        // when it was last known what stands at the source
-	Refused Revision  `json:"refused"`       // what stands there and was refused; zero: nothing was
-	Error   string    `json:"error"`         // why the source is not followed; empty: it is
-	Class   string    `json:"class"`         // of the error, in a word or two: "unreachable", "not signed"
-	Hint    string    `json:"hint"`          // what to do about it
-	Failing time.Time `json:"failing"`       // since when, without a break
-	Signed  bool      `json:"mustBeSigned"`  // only signed revisions come into force
-	Next    time.Time `json:"next,omitzero"` // when it is looked at again
+	Kind    string    `json:"kind"`                  // "git" or "folder"
+	Place   string    `json:"place"`                 // in a line: "https://git.example.com/home.git, branch main, path lxc"
+	InForce Revision  `json:"inForce"`               // the last good one; zero: nothing yet
+	From    string    `json:"inForceFrom,omitempty"` // the source that it is of, where that is not this one: nothing good came of this one yet
+	Since   time.Time `json:"since"`                 // when it came into force
+	Looked  time.Time `json:"looked"`                // when it was last known what stands at the source
+	Refused Revision  `json:"refused"`               // what stands there and was refused; zero: nothing was
+	Error   string    `json:"error"`                 // why the source is not followed; empty: it is
+	Class   string    `json:"class"`                 // of the error, in a word or two: "unreachable", "not signed"
+	Hint    string    `json:"hint"`                  // what to do about it
+	Failing time.Time `json:"failing"`               // since when, without a break
+	Signed  bool      `json:"mustBeSigned"`          // only signed revisions come into force
+	Next    time.Time `json:"next,omitzero"`         // when it is looked at again
 }
 
 // A Loop is how the agent's passes go.
