@@ -153,7 +153,7 @@ func (r *rig) saysGone(inForce string, since time.Time) {
 // web is the page of the agent, as everybody on the machine sees it.
 func (r *rig) web() http.Handler {
 	r.t.Helper()
-	s, err := server.New(server.Options{Board: r.board, History: r.history, Actions: r.agent, Hooks: r.hooks, Log: slog.New(slog.DiscardHandler)})
+	s, err := server.New(server.Options{Board: r.board, History: r.history, Actions: r.agent, Access: server.Access{Hooks: r.hooks}, Log: slog.New(slog.DiscardHandler)})
 	r.must(err)
 	return s.Handler(false, true)
 }

@@ -35,6 +35,7 @@ type Streams struct {
 	Install func() (n install.Node, root string)
 
 	colour string // --color
+	logs   *logs  // of all loggers; nil: none was made yet
 }
 
 // System is the surroundings of a process.
@@ -89,11 +90,12 @@ func (s *Streams) errStyle() view.Style {
 // logger writes what is for operators, mostly to the standard error; what is for the person at the terminal takes the
 // way over package view.
 func (s *Streams) logger(c *config.Config, to io.Writer) *slog.Logger {
-	o := &slog.HandlerOptions{Level: c.LogLevel}
-	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(to, o))
+	if s.logs == nil {
+		s.logs = &logs{}
 	}
-	return slog.New(slog.NewTextHandler(to, o))
+	s.logs.set(c)
+	o := &slog.HandlerOptions{Level: &s.logs.level}
+	return slog.New(logHandler{s.logs, slog.NewTextHandler(to, o), slog.NewJSONHandler(to, o)})
 }
 
 // settings gathers the configuration from the flags of a verb, the environment and the file.

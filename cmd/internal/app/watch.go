@@ -28,11 +28,12 @@ import (
 	"github.com/felhom/tend/cmd/internal/history"
 	"github.com/felhom/tend/cmd/internal/server"
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/proxmox/health"
 	"github.com/felhom/tend/reconcile"
 	"github.com/felhom/tend/reconcile/execute"
 	"github.com/felhom/tend/reconcile/permit"
 	"github.com/felhom/tend/reconcile/plan"
-	"github.com/felhom/tend/reconcile/schedule"
+	"github.com/felhom/tend/reconcile/snapshot"
 	"github.com/felhom/tend/reconcile/source"
 	"github.com/felhom/tend/spec"
 	"github.com/felhom/tend/spec/load"
@@ -68,7 +69,8 @@ The source, windows, budgets and all else stand in the configuration file; a fol
 named here. A revision that cannot be fetched, verified or understood is not applied: the
 last good one stays in force, and the page and tend status say why.
 
-SIGHUP reads the configuration again and begins a pass. SIGINT and SIGTERM finish the
+SIGHUP reads the configuration again and begins a pass with it; what cannot change while the
+agent runs (endpoint, token, folder of its state, lane) is told. SIGINT and SIGTERM finish the
 steps in flight and end; a second one leaves at once, and the next start looks up what was
 under way.` + exits("0  ended by a signal", "1  error: the configuration, or another agent is there"),
 		Example: `  tend watch
@@ -108,7 +110,7 @@ func watch(cmd *cobra.Command, s *Streams, o watchOptions, args []string) (err e
 	if s.Env("GOGC") == "" {
 		debug.SetGCPercent(frugal)
 	}
-	w := &watcher{Streams: s, cmd: cmd, options: o, args: args, config: c, session: ses, log: log, stop: make(chan struct{})}
+	w := &watcher{Streams: s, cmd: cmd, options: o, args: args, config: c, parallel: c.Agent.Parallel, session: ses, log: log, stop: make(chan struct{})}
 	defer func() { err = errors.Join(err, w.close()) }()
 	if err := w.open(); err != nil {
 		return err
@@ -148,7 +150,7 @@ type watcher struct {
 	cmd     *cobra.Command
 	options watchOptions
 	args    []string
-	config  *config.Config
+	config  *config.Config // of the start; what of it holds for good is taken from here
 	session *session
 	log     *slog.Logger
 	stop    chan struct{}
@@ -157,10 +159,17 @@ type watcher struct {
 	leader  *leader.Leader // nil: nobody else is there, as on the sandbox
 	server  *server.Server
 	history *history.History
-	page    net.Listener // nil: there is none
+	page    door // without a listener: there is none
 	local   net.Listener
 	closers []func() error
 	tellers tellers
+	serve   func(net.Listener) (end func()) // begins to answer on a listener
+
+	// Only passes use what follows.
+
+	parallel int
+	keeper   *snapshot.Keeper
+	disks    func(context.Context) []*health.Node
 }
 
 func (w *watcher) close() error {
@@ -172,29 +181,37 @@ func (w *watcher) close() error {
 }
 
 // open makes everything that an agent needs, and listens.
-func (w *watcher) open() error {
+func (w *watcher) open() (err error) {
 	c, ses := w.config, w.session
-	from, err := origin.Open(c.Agent.Source, c.Secret)
+	first, err := w.arrange(c)
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, first.abandon())
+		}
+	}()
+	from := first.from
 	tally := &agent.Tally{Transport: ses.transport}
 	ses.client, ses.log = proxmox.NewClient(tally), w.log
-	disks := ses.shareDisks()
+	w.disks = ses.shareDisks()
 	keeper, done, err := ses.keeper(true)
 	if err != nil {
 		return err
 	}
+	w.keeper = keeper
 	w.closers = append(w.closers, func() error { done(); return nil })
 	o := agent.Options{
-		Watch: from.Watch, Origin: from.Report, Load: loadFiles, Client: ses.client, Snapshots: keeper, Journal: keeper.Journal, Requests: tally.Requests, Disks: disks,
-		User: tokenUser(c.Token), Drills: ses.drills, Board: &report.Board{}, Log: w.log, Stop: w.stop, Beat: beat,
+		Watch: from.Watch, Origin: from.Report, Load: loadFiles, Client: ses.client, Snapshots: keeper, Journal: keeper.Journal, Requests: tally.Requests,
+		Disks: func(ctx context.Context) []*health.Node { return w.disks(ctx) },
+		User:  tokenUser(c.Token), Drills: ses.drills, Board: &report.Board{}, Log: w.log, Stop: w.stop, Beat: beat,
 		Agent: report.Agent{Version: programVersion(), Started: time.Now(), Host: hostName()},
 	}
 	o.Reconciler = func(p plan.Policy) *reconcile.Reconciler {
 		r := ses.reconciler(p)
 		r.Executor = execute.Executor{
-			Client: ses.client, Journal: keeper.Journal, Parallel: c.Agent.Parallel, Root: ses.executorRoot(),
+			Client: ses.client, Journal: keeper.Journal, Parallel: w.parallel, Root: ses.executorRoot(),
 			Secrets: secretsOf(w.Streams), RunID: rand.Text(), Log: w.log,
 		}
 		return r
@@ -202,12 +219,16 @@ func (w *watcher) open() error {
 	if err := w.remember(&o, from); err != nil {
 		return err
 	}
-	if err := w.openTellers(&o); err != nil {
-		return err
-	}
+	w.tellers.begin(&o, first.voices)
 	w.openLeader(&o)
 	w.agent = agent.New(o, settingsOf(c.Agent))
-	return w.listen(o, from)
+	w.server, err = server.New(server.Options{Board: o.Board, History: o.History, Actions: w.agent, Log: w.log, Access: first.access})
+	if err != nil {
+		return err
+	}
+	w.page = first.page
+	w.local, err = server.ListenLocal(filepath.Join(c.StateDir, socketFile))
+	return err
 }
 
 // remember opens what the agent keeps in its folder. Where one of these is damaged the agent goes on without it.
@@ -223,46 +244,10 @@ func (w *watcher) remember(o *agent.Options, from *origin.Origin) error {
 	warn(err)
 	o.Memory, err = agent.OpenMemory(at(memoryFile))
 	warn(err)
-	h := w.config.Agent.History
-	o.History, err = history.Open(at(historyFile), history.Limits{Runs: h.Runs, Bytes: int64(h.Megabytes) << 20})
+	o.History, err = history.Open(at(historyFile), limitsOf(w.config))
 	warn(err)
 	w.history = o.History
 	w.closers = append(w.closers, o.History.Close)
-	return nil
-}
-
-// listen opens the page and the local socket.
-func (w *watcher) listen(o agent.Options, from *origin.Origin) (err error) {
-	web := w.config.Agent.Web
-	so := server.Options{Board: o.Board, History: o.History, Actions: w.agent, Log: w.log, Hosts: web.Hosts, Cert: web.CertFile, Key: web.KeyFile}
-	if web.TokenFile != "" {
-		if so.Token, err = w.config.Secret(web.TokenFile); err != nil {
-			return fmt.Errorf("read the token of the page: %w", err)
-		}
-	}
-	if path := w.config.Agent.Webhook.SecretFile; path != "" {
-		secret, err := w.config.Secret(path)
-		if err != nil {
-			return fmt.Errorf("read the secret of webhooks: %w", err)
-		}
-		so.Hooks = from.Hooks(secret, func() { w.agent.Call(schedule.Webhook) }, w.log)
-	}
-	if w.server, err = server.New(so); err != nil {
-		return err
-	}
-	if w.local, err = server.ListenLocal(filepath.Join(w.config.StateDir, socketFile)); err != nil {
-		return err
-	}
-	if web.Listen == config.ListenOff {
-		return nil
-	}
-	w.page, err = net.Listen("tcp", string(web.Listen))
-	if err != nil {
-		return errors.Join(fmt.Errorf("serve the page: %w; write web: {listen: ADDRESS} into the configuration, or --listen off", err), w.local.Close())
-	}
-	if err := w.server.May(w.page.Addr()); err != nil { // told before the first pass begins, which would be cut off
-		return errors.Join(err, w.page.Close(), w.local.Close())
-	}
 	return nil
 }
 
@@ -271,31 +256,29 @@ func (w *watcher) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var g errgroup.Group
-	serve := func(l net.Listener) {
+	w.serve = func(l net.Listener) func() {
+		inner, end := context.WithCancel(ctx)
+		ended := make(chan struct{})
 		g.Go(func() error {
-			defer cancel() // an agent that nobody can look at or ask is ended, and begun anew by systemd
-			if err := w.server.Serve(ctx, l); ctx.Err() == nil {
-				return err
+			defer close(ended)
+			err := w.server.Serve(inner, l)
+			if inner.Err() != nil {
+				return nil
 			}
-			return nil
+			cancel() // an agent that nobody can look at or ask is ended, and begun anew by systemd
+			return err
 		})
+		return func() { end(); <-ended }
 	}
 	g.Go(func() error { w.tellers.run(ctx); return nil })
 	g.Go(func() error { w.lead(ctx); return nil })
-	serve(w.local)
-	shown := "nowhere (web.listen: off)"
-	if w.page != nil {
-		serve(w.page)
-		shown = "http://" + w.page.Addr().String()
-		if w.config.Agent.Web.CertFile != "" {
-			shown = "https" + strings.TrimPrefix(shown, "http")
-		}
-	}
+	w.serve(w.local)
+	shown := w.page.open(w.serve)
 	w.log.Info("tend watches", slog.String("source", w.config.Agent.Source.Git+w.config.Agent.Source.Dir),
 		slog.String("cluster", w.session.shown), slog.String("page", shown), slog.Bool("dryRun", w.config.Agent.DryRun))
 	signals, release := w.signals()
 	defer release()
-	go w.heed(ctx, signals, cancel)
+	g.Go(func() error { w.heed(ctx, signals, cancel); return nil })
 	notify(daemon.SdNotifyReady)
 	err := w.agent.Run(ctx)
 	w.resign(ctx)
@@ -325,20 +308,6 @@ func (w *watcher) heed(ctx context.Context, signals <-chan os.Signal, leave func
 			}
 		}
 	}
-}
-
-// reload reads the configuration again. Where that is faulty, what was in force stays.
-func (w *watcher) reload() {
-	notify(daemon.SdNotifyReloading)
-	defer notify(daemon.SdNotifyReady)
-	c, err := w.options.settings(w.cmd, w.Streams, w.args)
-	if err != nil {
-		w.log.Error("the configuration is faulty, and what was in force stays", slog.Any("err", err))
-		return
-	}
-	w.log.Info("the configuration was read again; endpoint, source, interval and addresses hold from the next start on")
-	w.agent.Set(settingsOf(c.Agent))
-	w.agent.Call(schedule.Signal)
 }
 
 // settingsOf are the settings of the loop.
@@ -373,8 +342,3 @@ func hostName() string {
 	}
 	return name
 }
-
-// notify tells systemd, where it is there: it sees the rest without being told, only later.
-func notify(state string) { _, _ = daemon.SdNotify(false, state) }
-
-func beat() { notify(daemon.SdNotifyWatchdog) }

@@ -92,6 +92,15 @@ func Settings() []Setting {
 type Value struct {
 	Text   string
 	Source string // "--endpoint", "TEND_ENDPOINT", "/etc/tend/tend.yaml:3"; empty where it is a default
+	Column int    // in the line of a file, from 1; 0: it stands in none
+}
+
+// place is the source, of a file with the column, too: where a fault is.
+func (v Value) place() string {
+	if v.Column == 0 {
+		return v.Source
+	}
+	return fmt.Sprintf("%s:%d", v.Source, v.Column)
 }
 
 // Origins are all values that were found of one setting, the one in force first.
@@ -146,17 +155,17 @@ func Load(src Sources) (*Config, error) {
 	for _, s := range Settings() {
 		o := Origins{Setting: s}
 		if v, ok := src.Flags[s.Flag]; ok && s.Flag != "" {
-			o.Found = append(o.Found, Value{v, "--" + s.Flag})
+			o.Found = append(o.Found, Value{Text: v, Source: "--" + s.Flag})
 		}
 		if v := src.Env(s.Env); v != "" {
 			if s.Name == Token { // a secret is not kept among texts that are shown
 				c.inEnv = proxmox.NewSecret(strings.TrimSpace(v))
 				v = c.inEnv.String()
 			}
-			o.Found = append(o.Found, Value{v, s.Env})
+			o.Found = append(o.Found, Value{Text: v, Source: s.Env})
 		}
 		if v := handedToken(src.Env); v != "" && s.Name == TokenFile {
-			o.Found = append(o.Found, Value{v, "systemd credential"})
+			o.Found = append(o.Found, Value{Text: v, Source: "systemd credential"})
 		}
 		if v, ok := file[s.Name]; ok {
 			o.Found = append(o.Found, v)
@@ -197,20 +206,45 @@ func (c *Config) Get(n Name) Value {
 	return Value{}
 }
 
+// Bound lists what differs between two configurations and holds for the life of a process, by the names of the settings:
+// with whom it speaks, by which right, and where it keeps what it knows.
+func Bound(a, b *Config) []string {
+	var out []string
+	for _, x := range []struct {
+		name Name
+		same bool
+	}{
+		{Endpoint, a.Endpoint == b.Endpoint},
+		{Token, a.Token.Equal(b.Token)},
+		{Fingerprint, a.Fingerprint == b.Fingerprint},
+		{CAFile, a.CAFile == b.CAFile},
+		{Insecure, a.Insecure == b.Insecure},
+		{StateDir, a.StateDir == b.StateDir},
+		{Lane, a.Lane == b.Lane},
+		{Helper, a.Helper == b.Helper},
+		{LockDir, a.LockDir == b.LockDir},
+	} {
+		if !x.same {
+			out = append(out, string(x.name))
+		}
+	}
+	return out
+}
+
 func (c *Config) interpret(env func(string) string) error {
 	c.Endpoint, c.Fingerprint, c.CAFile = c.Get(Endpoint).Text, c.Get(Fingerprint).Text, c.Get(CAFile).Text
 	var faults []error
 	if v := c.Get(Insecure); v.Text != "" {
 		b, err := strconv.ParseBool(v.Text)
 		if err != nil {
-			faults = append(faults, fmt.Errorf("%s: %q is not true or false", v.Source, v.Text))
+			faults = append(faults, fmt.Errorf("%s: %q is not true or false", v.place(), v.Text))
 		}
 		c.Insecure = b
 	}
 	c.LogLevel = slog.LevelWarn
 	if v := c.Get(LogLevel); v.Text != "" {
 		if err := c.LogLevel.UnmarshalText([]byte(v.Text)); err != nil {
-			faults = append(faults, fmt.Errorf("%s: %q is none of debug, info, warn, error", v.Source, v.Text))
+			faults = append(faults, fmt.Errorf("%s: %q is none of debug, info, warn, error", v.place(), v.Text))
 		}
 	}
 	lane, err := parseLane(c.Get(Lane))
@@ -219,7 +253,7 @@ func (c *Config) interpret(env func(string) string) error {
 	c.LogFormat = "text"
 	if v := c.Get(LogFormat); v.Text != "" {
 		if v.Text != "text" && v.Text != "json" {
-			faults = append(faults, fmt.Errorf("%s: %q is none of text, json", v.Source, v.Text))
+			faults = append(faults, fmt.Errorf("%s: %q is none of text, json", v.place(), v.Text))
 		}
 		c.LogFormat = v.Text
 	}
@@ -262,7 +296,7 @@ func (c *Config) readToken() (proxmox.Secret, error) {
 	}
 	token, exposed, err := readSecret(v.Text)
 	if err != nil {
-		return proxmox.Secret{}, fmt.Errorf("read the token (%s): %w", v.Source, err)
+		return proxmox.Secret{}, fmt.Errorf("read the token (%s): %w", v.place(), err)
 	}
 	if exposed {
 		c.Exposed = v.Text
@@ -345,7 +379,7 @@ func parseFile(path string, raw []byte) (map[Name]Value, Agent, error) {
 	}
 	top := doc.Content[0]
 	if top.Kind != yaml.MappingNode {
-		return nil, Agent{}, fmt.Errorf("%s:%d: is not a mapping of settings, as in: endpoint: pve1", path, top.Line)
+		return nil, Agent{}, fmt.Errorf("%s:%d:%d: is not a mapping of settings, as in: endpoint: pve1", path, top.Line, top.Column)
 	}
 	out := map[Name]Value{}
 	agent := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: top.Line, Column: top.Column}
@@ -362,7 +396,7 @@ func parseFile(path string, raw []byte) (map[Name]Value, Agent, error) {
 			faults = append(faults, fmt.Errorf("%s:%d: %s: %w", place, key.Column, key.Value, err))
 			continue
 		}
-		out[name] = Value{value.Value, place}
+		out[name] = Value{value.Value, place, value.Column}
 	}
 	a, err := decodeAgent(path, agent)
 	return out, a, errors.Join(append(faults, err)...)

@@ -49,7 +49,7 @@ func TestStrength(t *testing.T) {
 		t.Errorf("got state dir %q", got.StateDir)
 	}
 	want := []config.Value{
-		{Text: "of-flag", Source: "--endpoint"}, {Text: "of-env", Source: "TEND_ENDPOINT"}, {Text: "of-file", Source: file + ":1"},
+		{Text: "of-flag", Source: "--endpoint"}, {Text: "of-env", Source: "TEND_ENDPOINT"}, {Text: "of-file", Source: file + ":1", Column: 11},
 	}
 	if diff := cmp.Diff(want, got.Origins[0].Found); diff != "" {
 		t.Error(diff)
@@ -104,9 +104,9 @@ func TestFaults(t *testing.T) {
 		{"not a mapping", "- endpoint\n", nil, []string{":1: is not a mapping"}},
 		{"not a value", "endpoint: [a, b]\n", nil, []string{"endpoint: has no single value"}},
 		{"no YAML", "endpoint: \"x\n", nil, []string{"tend.yaml"}},
-		{"bad boolean", "insecure: perhaps\n", nil, []string{`tend.yaml:1: "perhaps" is not true or false`}},
+		{"bad boolean", "insecure: perhaps\n", nil, []string{`tend.yaml:1:11: "perhaps" is not true or false`}},
 		{"bad level and format", "", []string{"TEND_LOG_LEVEL", "loud", "TEND_LOG_FORMAT", "xml"}, []string{`TEND_LOG_LEVEL: "loud" is none of`, `TEND_LOG_FORMAT: "xml" is none of`}},
-		{"no token file", "tokenFile: /nonexistent/token\n", nil, []string{"read the token (", "tend.yaml:1)", "no such file"}},
+		{"no token file", "tokenFile: /nonexistent/token\n", nil, []string{"read the token (", "tend.yaml:1:12)", "no such file"}},
 		{"token file is a folder", "tokenFile: /\n", nil, []string{"is not a small file"}},
 	}
 	for _, tt := range tests {

@@ -29,7 +29,7 @@ func (c *Config) interpretDisks() error {
 		}
 		n, err := strconv.ParseInt(v.Text, 10, 64)
 		if err != nil || n < 0 || n > l.most {
-			faults = append(faults, fmt.Errorf("%s: %s: %q is not a whole number from 0 to %d", v.Source, l.name, v.Text, l.most))
+			faults = append(faults, fmt.Errorf("%s: %s: %q is not a whole number from 0 to %d", v.place(), l.name, v.Text, l.most))
 			continue
 		}
 		*l.into = n

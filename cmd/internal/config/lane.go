@@ -21,5 +21,5 @@ func parseLane(v Value) (RootLane, error) {
 	case "", LaneOff, LaneDirect, LaneHelper:
 		return l, nil
 	}
-	return "", fmt.Errorf("%s: %q is none of off, direct, helper", v.Source, v.Text)
+	return "", fmt.Errorf("%s: %q is none of off, direct, helper", v.place(), v.Text)
 }

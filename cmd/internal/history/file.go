@@ -43,11 +43,11 @@ func (e *DamagedError) Unwrap() error { return e.Err }
 
 // file is a store in a database of one file.
 type file struct {
-	path   string
-	limits Limits
+	path string
 
-	mu sync.Mutex // guards what is below, and the order of transactions
-	db *bbolt.DB
+	mu     sync.Mutex // guards what is below, and the order of transactions
+	limits Limits
+	db     *bbolt.DB
 }
 
 // Open opens the history at path, and makes it and its folder where there is none. The history is good in any
@@ -270,6 +270,12 @@ func (f *file) entry(id uint64) (e entry, err error) {
 		return nil
 	})
 	return e, err
+}
+
+func (f *file) limit(l Limits) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.limits = l
 }
 
 func (f *file) close() error {

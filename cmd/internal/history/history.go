@@ -54,6 +54,8 @@ type store interface {
 	lines(before uint64, n int) ([][]byte, error)
 	// entry returns an entry; its line is nil where there is none.
 	entry(id uint64) (entry, error)
+	// limit sets other limits, which hold from the next add on.
+	limit(l Limits)
 	close() error
 }
 
@@ -62,6 +64,9 @@ type entry struct {
 	id            uint64
 	line, details []byte
 }
+
+// Limit sets other limits. What goes beyond them is dropped by the next Append.
+func (h *History) Limit(l Limits) { h.store.limit(l.orDefault()) }
 
 // Append keeps a run, under the next id, which it returns. A run that is like the one before ([report.Run.Like])
 // is counted there. An error says that the run is not kept; later ones may be.

@@ -143,6 +143,10 @@ func TestBound(t *testing.T) {
 		if got := triggers(t, h, 0, 99); got != "12:x 11:x 10:x 9:x 8:x" {
 			t.Errorf("by number: %s", got)
 		}
+		h.Limit(history.Limits{Runs: 2})
+		if add(t, h, record("x")); triggers(t, h, 0, 99) != "13:x 12:x" {
+			t.Errorf("by another number: %s", triggers(t, h, 0, 99))
+		}
 	})
 	eachStore(t, history.Limits{Bytes: 8192}, func(t *testing.T, h *history.History) {
 		for range 40 {

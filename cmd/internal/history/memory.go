@@ -10,10 +10,9 @@ import (
 
 // memory is a store that lives as long as the process.
 type memory struct {
-	limits Limits
-
 	mu      sync.Mutex // guards what is below
-	entries []entry    // oldest first
+	limits  Limits
+	entries []entry // oldest first
 	bytes   int64
 }
 
@@ -46,6 +45,12 @@ func (m *memory) add(makeEntry func(last *report.Run) (entry, error)) error {
 		m.drop(0)
 	}
 	return nil
+}
+
+func (m *memory) limit(l Limits) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.limits = l
 }
 
 func (m *memory) drop(i int) {

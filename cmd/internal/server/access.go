@@ -24,6 +24,7 @@ type contextKey int
 const (
 	actorKey contextKey = iota
 	peerKey
+	closingKey // the channel that is closed when streams must end
 )
 
 func actorOf(r *http.Request) actor {
@@ -67,10 +68,11 @@ func (s *Server) hasToken(r *http.Request) bool {
 
 // isToken compares in a time that tells nothing, not even the length.
 func (s *Server) isToken(text string) bool {
-	if s.o.Token.IsZero() {
+	token := s.access.Load().Token
+	if token.IsZero() {
 		return false
 	}
-	got, want := sha256.Sum256([]byte(text)), sha256.Sum256([]byte(s.o.Token.Reveal()))
+	got, want := sha256.Sum256([]byte(text)), sha256.Sum256([]byte(token.Reveal()))
 	return subtle.ConstantTimeCompare(got[:], want[:]) == 1
 }
 
@@ -130,6 +132,13 @@ func (s *sessions) begin(now time.Time) string {
 	return value
 }
 
+// clear ends all of them.
+func (s *sessions) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.until)
+}
+
 func (s *sessions) has(r *http.Request) bool {
 	c, err := r.Cookie(cookieName)
 	if err != nil {
@@ -170,7 +179,7 @@ func (s *Server) loginPage(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) showLogin(w http.ResponseWriter, r *http.Request, code int, wrong string) {
 	d := s.data(r, "Log in", "")
-	d.Login = loginData{To: ownPath(r.FormValue("to")), Wrong: wrong, Possible: !s.o.Token.IsZero()}
+	d.Login = loginData{To: ownPath(r.FormValue("to")), Wrong: wrong, Possible: !s.access.Load().Token.IsZero()}
 	s.pages.write(w, code, "login", d)
 }
 

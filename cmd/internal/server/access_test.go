@@ -363,35 +363,38 @@ func TestSocket(t *testing.T) {
 	}
 }
 
+// writeCertificate writes a certificate with a serial number, and its key, where an access has them.
+func writeCertificate(t *testing.T, a server.Access, n int64) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(n), Subject: pkix.Name{CommonName: "tend"}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, b := range map[string]*pem.Block{a.Cert: {Type: "CERTIFICATE", Bytes: der}, a.Key: {Type: "PRIVATE KEY", Bytes: k}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(b), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, time.Time{}, time.Unix(1_700_000_000+n, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestTLS shows that the certificate is read anew when its files change, and that the cookie then stays with TLS.
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	o := options(t, well())
 	o.Cert, o.Key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	serial := func(n int64) {
-		t.Helper()
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := &x509.Certificate{SerialNumber: big.NewInt(n), Subject: pkix.Name{CommonName: "tend"}, NotAfter: time.Now().Add(time.Hour)}
-		der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		k, err := x509.MarshalPKCS8PrivateKey(key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for path, b := range map[string]*pem.Block{o.Cert: {Type: "CERTIFICATE", Bytes: der}, o.Key: {Type: "PRIVATE KEY", Bytes: k}} {
-			if err := os.WriteFile(path, pem.EncodeToMemory(b), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Chtimes(path, time.Time{}, time.Unix(1_700_000_000+n, 0)); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	serial := func(n int64) { writeCertificate(t, o.Access, n) }
 	serial(1)
 	address := strings.TrimPrefix(start(t, o), "http://")
 	shown := func() int64 {

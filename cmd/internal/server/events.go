@@ -41,12 +41,14 @@ func (s *Server) stream(ctx context.Context, c *http.ResponseController, w http.
 	}
 	ticker := time.NewTicker(pulse)
 	defer ticker.Stop()
+	closing, _ := ctx.Value(closingKey).(chan struct{}) // none where nobody serves: it waits for ever
+	over := s.access.Load().over
 	var last *report.Report
 	for ok := send("retry: 5000\n\n"); ok; {
 		now, changed := s.o.Board.Report()
 		if now != last && now != nil {
 			last = now
-			if !send("event: report\nid: %d\ndata: %s\n\n", now.Time.UnixMilli(), now.Time.UTC().Format(time.RFC3339)) || !s.wait(ctx, leastPause) {
+			if !send("event: report\nid: %d\ndata: %s\n\n", now.Time.UnixMilli(), now.Time.UTC().Format(time.RFC3339)) || !pause(ctx, leastPause, closing, over) {
 				return
 			}
 			continue
@@ -57,21 +59,24 @@ func (s *Server) stream(ctx context.Context, c *http.ResponseController, w http.
 			ok = send(": still here\n\n")
 		case <-ctx.Done():
 			return
-		case <-s.closing:
+		case <-closing:
+			return
+		case <-over:
 			return
 		}
 	}
 }
 
-// wait waits, unless the stream ends.
-func (s *Server) wait(ctx context.Context, d time.Duration) bool {
+// pause waits, unless the stream ends.
+func pause(ctx context.Context, d time.Duration, closing, over <-chan struct{}) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
 		return true
 	case <-ctx.Done():
-	case <-s.closing:
+	case <-closing:
+	case <-over:
 	}
 	return false
 }

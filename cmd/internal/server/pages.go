@@ -53,7 +53,7 @@ func (s *Server) data(r *http.Request, title, here string) data {
 	a := actorOf(r)
 	d := data{
 		Title: title, Here: here, Now: time.Now(), May: a.may && s.o.Actions != nil,
-		CanLogin: !a.may && !s.o.Token.IsZero() && s.o.Actions != nil, Session: s.sessions.has(r), Done: done[r.URL.Query().Get("done")],
+		CanLogin: !a.may && !s.access.Load().Token.IsZero() && s.o.Actions != nil, Session: s.sessions.has(r), Done: done[r.URL.Query().Get("done")],
 	}
 	q := r.URL.Query()
 	q.Del("done")

@@ -34,9 +34,7 @@ func (s *Server) Handler(local, loopback bool) http.Handler {
 	mux.HandleFunc("GET /v1/runs/{id}", read(s.runJSON))
 
 	mux.HandleFunc("POST /actions/{action}", s.act)
-	if s.o.Hooks != nil {
-		mux.Handle("POST /hooks/", http.MaxBytesHandler(s.o.Hooks, maxHook))
-	}
+	mux.HandleFunc("POST /hooks/", s.hooks)
 	mux.HandleFunc("GET /", read(s.notFound))
 
 	var h http.Handler = http.NewCrossOriginProtection().Handler(mux)
@@ -49,6 +47,15 @@ func (s *Server) Handler(local, loopback bool) http.Handler {
 
 // maxHook is how much a forge may send: GitHub's webhooks have at most 25 MB, and those of pushes much less.
 const maxHook = 1 << 20
+
+// hooks passes on what forges send, where anybody takes it.
+func (s *Server) hooks(w http.ResponseWriter, r *http.Request) {
+	if h := s.access.Load().Hooks; h != nil {
+		http.MaxBytesHandler(h, maxHook).ServeHTTP(w, r)
+		return
+	}
+	s.notFound(w, r)
+}
 
 // bounded bounds the bodies of all requests but those of forges, which have a bound of their own.
 func bounded(h http.Handler) http.Handler {
@@ -105,7 +112,7 @@ func (s *Server) knownHost(host string) bool {
 	if _, err := netip.ParseAddr(name); err == nil {
 		return true
 	}
-	return name == "localhost" || slices.ContainsFunc(s.o.Hosts, func(h string) bool { return strings.EqualFold(h, name) })
+	return name == "localhost" || slices.ContainsFunc(s.access.Load().Hosts, func(h string) bool { return strings.EqualFold(h, name) })
 }
 
 func healthz(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") }

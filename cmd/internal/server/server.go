@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -50,10 +51,16 @@ type Actions interface {
 // Options are what a server needs. Board and Log must be there.
 type Options struct {
 	Board   *report.Board
-	History History      // nil: there is none
-	Actions Actions      // nil: nothing can be asked for
-	Hooks   http.Handler // takes POST /hooks/…, and checks by itself who that is; nil: there are none
+	History History // nil: there is none
+	Actions Actions // nil: nothing can be asked for
 	Log     *slog.Logger
+
+	Access
+}
+
+// An Access says who may do what, and how. It may change while the server runs.
+type Access struct {
+	Hooks http.Handler // takes POST /hooks/…, and checks by itself who that is; nil: there are none
 	// Token lets people and programs in; at least 16 characters. Zero: there is none, so that nothing can be asked
 	// for over the network, and only loopback addresses can be listened on.
 	Token proxmox.Secret
@@ -82,30 +89,66 @@ const (
 // A Server is the agent's HTTP side.
 type Server struct {
 	o        Options
+	access   atomic.Pointer[access]
 	sessions sessions
 	pages    *pages
 	metrics  http.Handler
 	streams  chan struct{} // a place for each stream
-	closing  chan struct{} // closed when streams must end
-	once     sync.Once
+}
+
+// An access is one that is in force.
+type access struct {
+	Access
+	certificate *certificate  // nil: no TLS
+	over        chan struct{} // closed once another token is in force: whoever was let in must show that one
 }
 
 // New makes a server. The error says what is wrong with the options.
 func New(o Options) (*Server, error) {
-	if n := len(o.Token.Reveal()); n > 0 && n < leastToken {
-		return nil, fmt.Errorf("the token for the page has %d characters: make it %d or more, as with openssl rand -hex 32", n, leastToken)
-	}
-	if (o.Cert == "") != (o.Key == "") {
-		return nil, errors.New("TLS needs a certificate and its key: one of the two files is not named")
+	if err := o.check(); err != nil {
+		return nil, err
 	}
 	p, err := newPages()
 	if err != nil {
 		return nil, err
 	}
-	return &Server{
-		o: o, pages: p, metrics: metricsHandler(o.Board, o.Log),
-		streams: make(chan struct{}, maxStreams), closing: make(chan struct{}),
-	}, nil
+	s := &Server{o: o, pages: p, metrics: metricsHandler(o.Board, o.Log), streams: make(chan struct{}, maxStreams)}
+	s.access.Store(newAccess(o.Access))
+	return s, nil
+}
+
+func newAccess(a Access) *access {
+	out := &access{Access: a, over: make(chan struct{})}
+	if a.Cert != "" {
+		out.certificate = &certificate{cert: a.Cert, key: a.Key}
+	}
+	return out
+}
+
+// check says what is wrong, as far as can be told without an address.
+func (a Access) check() error {
+	if n := len(a.Token.Reveal()); n > 0 && n < leastToken {
+		return fmt.Errorf("the token for the page has %d characters: make it %d or more, as with openssl rand -hex 32", n, leastToken)
+	}
+	if (a.Cert == "") != (a.Key == "") {
+		return errors.New("TLS needs a certificate and its key: one of the two files is not named")
+	}
+	return nil
+}
+
+// Set puts another access in force, for connections from now on and requests on those that are open. Where the token is
+// another one, whoever logged in with the one before must do so again. One goroutine at a time calls it.
+func (s *Server) Set(a Access) {
+	before, after := s.access.Load(), newAccess(a)
+	same := before.Token.Equal(a.Token)
+	if same {
+		after.over = before.over
+	}
+	s.access.Store(after)
+	if !same {
+		s.sessions.clear()
+		close(before.over)
+	}
 }
 
 // A door is where a connection comes in.
@@ -117,15 +160,21 @@ const (
 	publicDoor               // everyone
 )
 
-// May reports why the server may not or cannot listen on an address: nil, it can. Whoever asks before anything else is
-// begun need not end what is under way.
-func (s *Server) May(a net.Addr) error {
-	d := doorOf(a)
-	if d == publicDoor && s.o.Token.IsZero() {
-		return fmt.Errorf("listen on %s: everyone who reaches it could read; set a token for the page (web.tokenFile), or listen on 127.0.0.1", a)
+// May reports why the server may not or cannot listen on an address with its access: nil, it can. Whoever asks before
+// anything else is begun need not end what is under way.
+func (s *Server) May(addr net.Addr) error { return s.access.Load().May(addr) }
+
+// May reports why no server may or can listen on an address with this access: nil, it can.
+func (a Access) May(addr net.Addr) error {
+	if err := a.check(); err != nil {
+		return err
 	}
-	if s.o.Cert != "" && d != localDoor {
-		if _, err := (&certificate{cert: s.o.Cert, key: s.o.Key}).get(nil); err != nil {
+	d := doorOf(addr)
+	if d == publicDoor && a.Token.IsZero() {
+		return fmt.Errorf("listen on %s: everyone who reaches it could read; set a token for the page (web.tokenFile), or listen on 127.0.0.1", addr)
+	}
+	if a.Cert != "" && d != localDoor {
+		if _, err := (&certificate{cert: a.Cert, key: a.Key}).get(nil); err != nil {
 			return err
 		}
 	}
@@ -140,22 +189,34 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		return err
 	}
 	d := doorOf(l.Addr())
-	if d == publicDoor && s.o.Cert == "" {
+	if d == publicDoor && s.access.Load().certificate == nil {
 		s.o.Log.Warn("the page is served without TLS: whoever is in between can read the token", "address", l.Addr().String())
 	}
 	if d != localDoor { // whoever may use the socket is trusted, and is asked for its user
-		l = netutil.LimitListener(l, maxConnections)
-	}
-	if s.o.Cert != "" && d != localDoor {
-		c := &certificate{cert: s.o.Cert, key: s.o.Key}
-		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get, NextProtos: []string{"http/1.1"}})
+		l = secured{netutil.LimitListener(l, maxConnections), s}
 	}
 	return s.serve(ctx, l, s.Handler(d == localDoor, d == loopbackDoor))
 }
 
+// A secured listener has its connections encrypted, if that is asked for when they come in.
+type secured struct {
+	net.Listener
+	server *Server
+}
+
+func (l secured) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if cert := l.server.access.Load().certificate; err == nil && cert != nil {
+		c = tls.Server(c, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert.get, NextProtos: []string{"http/1.1"}})
+	}
+	return c, err
+}
+
 func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler) error {
+	closing := make(chan struct{})
+	base := context.WithValue(context.WithoutCancel(ctx), closingKey, closing)
 	hs := &http.Server{
-		Handler: h, ReadHeaderTimeout: readTime, ReadTimeout: readTime, WriteTimeout: writeTime, IdleTimeout: idleTime,
+		Handler: h, BaseContext: func(net.Listener) context.Context { return base }, ReadHeaderTimeout: readTime, ReadTimeout: readTime, WriteTimeout: writeTime, IdleTimeout: idleTime,
 		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug), ConnContext: withPeer,
 	}
 	ended := make(chan error, 1)
@@ -165,7 +226,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler) erro
 		return fmt.Errorf("serve on %s: %w", l.Addr(), err)
 	case <-ctx.Done():
 	}
-	s.once.Do(func() { close(s.closing) })
+	close(closing)
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
 	defer cancel()
 	if hs.Shutdown(stop) != nil {

@@ -18,7 +18,8 @@ const token = "a-token-of-some-length"
 // options are those of a server with a history, and a report where there is one.
 func options(t *testing.T, r *report.Report) server.Options {
 	t.Helper()
-	o := server.Options{Board: &report.Board{}, History: pastRuns(), Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Token: proxmox.NewSecret(token), Actions: &asked{}}
+	o := server.Options{Board: &report.Board{}, History: pastRuns(), Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Actions: &asked{}}
+	o.Token = proxmox.NewSecret(token)
 	if r != nil {
 		o.Board.Publish(r)
 	}

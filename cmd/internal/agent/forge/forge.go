@@ -127,6 +127,23 @@ func (p *Poster) Tell(r *report.Report) {
 	}
 }
 
+// Take takes over from a poster whose Run has ended, before that of this one begins: what it was to tell the same
+// repository, all of which is told anew.
+func (p *Poster) Take(old *Poster) {
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if old.site == p.site && old.context == p.context {
+		p.cluster = cmp.Or(p.cluster, old.cluster)
+		for commit, s := range old.want {
+			if _, newer := p.want[commit]; !newer {
+				p.want[commit] = s
+			}
+		}
+	}
+}
+
 // forget leaves out commits that are told and no longer of interest, so that a year of commits takes no room. The caller
 // holds the mutex.
 func (p *Poster) forget(r *report.Report) {

@@ -29,6 +29,7 @@ type line struct {
 	layout  layout
 	sender  sender
 	wake    chan struct{} // holds one: the queue is not empty
+	gone    bool          // it is of settings that hold no more: what is in the queue is tried once, and nothing comes to it
 
 	// The queue, oldest first, is guarded by the mutex of the notifier.
 	queue   []Message
@@ -146,10 +147,14 @@ const (
 	maxPause   = 15 * time.Minute
 )
 
-// deliver sends what is in the queue of a line, in its order, until the context ends.
-func (n *Notifier) deliver(ctx context.Context, l *line) error {
+// deliver sends what is in the queue of a line, in its order, until a context ends; what is under way then, until the hard
+// one does.
+func (n *Notifier) deliver(ctx, hard context.Context, l *line) error {
 	for failures := 0; ctx.Err() == nil; {
 		m, ok := n.head(l)
+		if !ok && l.gone {
+			return nil
+		}
 		if !ok {
 			select {
 			case <-ctx.Done():
@@ -158,8 +163,13 @@ func (n *Notifier) deliver(ctx context.Context, l *line) error {
 				continue
 			}
 		}
-		err := l.try(ctx, m)
-		n.outcome(ctx, l.title(), err)
+		err := l.try(hard, m)
+		if err != nil && l.gone && hard.Err() == nil {
+			n.log.Warn("a notification to a channel that is configured no more is given up", "channel", l.channel.Name, "message", m.Title(), "error", err)
+			n.dequeue(l, m)
+			continue
+		}
+		n.outcome(hard, l.title(), err)
 		if err == nil {
 			failures = 0
 			n.delivered(l, m)
@@ -188,14 +198,19 @@ func (n *Notifier) head(l *line) (Message, bool) {
 	return l.queue[0], true
 }
 
-// delivered takes a message off the queue.
+// delivered notes that a message was taken.
 func (n *Notifier) delivered(l *line, m Message) {
+	n.log.Info("told", "channel", l.channel.Name, "message", m.Title())
+	n.dequeue(l, m)
+}
+
+// dequeue takes a message off the queue.
+func (n *Notifier) dequeue(l *line, m Message) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if len(l.queue) > 0 && l.queue[0].ID == m.ID { // else it was dropped meanwhile
 		l.queue = l.queue[1:]
 	}
-	n.log.Info("told", "channel", l.channel.Name, "message", m.Title())
 	n.save()
 }
 

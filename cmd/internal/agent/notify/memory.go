@@ -232,7 +232,7 @@ func unknown(t told, r *report.Report, items map[string]report.Item) bool {
 		return r.Source.Looked.Before(r.Agent.Started) || r.Source.Looked.IsZero()
 	case report.KindRun:
 		return r.Loop.Last == nil
-	case report.KindChannel, report.KindStale, report.KindDryRun, report.KindLead:
+	case report.KindChannel, report.KindStale, report.KindDryRun, report.KindLead, report.KindConfig:
 		return false
 	case report.KindNode:
 		return pass(r).Before(r.Agent.Started) || pass(r).IsZero()

@@ -34,9 +34,11 @@ type Notifier struct {
 	pinger *pinger // nil: none
 	lines  []*line
 
-	latest atomic.Pointer[report.Report]
-	wake   chan struct{} // holds one: there is another report
-	beats  chan beat     // holds one: the newest
+	leaving chan struct{} // closed by Leave
+	once    sync.Once
+	latest  atomic.Pointer[report.Report]
+	wake    chan struct{} // holds one: there is another report
+	beats   chan beat     // holds one: the newest
 
 	mu      sync.Mutex // guards what is below, and the queues of lines
 	memory  *memory
@@ -60,7 +62,7 @@ func (s Secrets) either(h config.Hidden, path string) (proxmox.Secret, error) {
 func New(s config.Notify, secrets Secrets, path string, log *slog.Logger) (*Notifier, error) {
 	n := &Notifier{
 		policy: policy{cmp.Or(time.Duration(s.Settle), 2*time.Minute), time.Duration(s.Remind)}, page: s.Page, log: log, path: path,
-		wake: make(chan struct{}, 1), beats: make(chan beat, 1), memory: newMemory(), failing: map[string]report.Channel{},
+		leaving: make(chan struct{}), wake: make(chan struct{}, 1), beats: make(chan beat, 1), memory: newMemory(), failing: map[string]report.Channel{},
 	}
 	var faults []error
 	fault := func(place string, err error) {
@@ -107,13 +109,24 @@ func signal(c chan struct{}) {
 // grows too old, and trouble stands for long enough to be told.
 const tick = time.Minute
 
-// Run looks at reports and delivers until the context ends, and returns its error. It is called once.
-func (n *Notifier) Run(ctx context.Context) error {
-	group, ctx := errgroup.WithContext(ctx)
+// Run looks at reports and delivers until the context ends or Leave is called; the error is that of the context or
+// [context.Canceled]. It is called once.
+func (n *Notifier) Run(hard context.Context) error {
+	ctx, cancel := context.WithCancel(hard)
+	defer cancel()
+	var group errgroup.Group
 	for _, l := range n.lines {
-		group.Go(func() error { return n.deliver(ctx, l) })
+		group.Go(func() error { return n.deliver(ctx, hard, l) })
 	}
-	group.Go(func() error { return n.ping(ctx) })
+	group.Go(func() error { return n.ping(ctx, hard) })
+	group.Go(func() error {
+		select {
+		case <-ctx.Done():
+		case <-n.leaving:
+			cancel()
+		}
+		return ctx.Err()
+	})
 	group.Go(func() error {
 		t := time.NewTicker(tick)
 		defer t.Stop()
@@ -147,7 +160,7 @@ func (n *Notifier) look(r *report.Report, now time.Time) {
 	defer n.mu.Unlock()
 	events := n.memory.look(r, now, n.policy)
 	for _, l := range n.lines {
-		if wanted := l.of(events); len(wanted) > 0 {
+		if wanted := l.of(events); len(wanted) > 0 && !l.gone {
 			m := newMessage(r, wanted, now)
 			m.ID, m.Page = "tend_"+rand.Text(), n.page
 			l.add(m)
@@ -157,14 +170,14 @@ func (n *Notifier) look(r *report.Report, now time.Time) {
 	n.save()
 }
 
-// ping sends what look found due.
-func (n *Notifier) ping(ctx context.Context) error {
+// ping sends what look found due, until a context ends; what is under way then, until the hard one does.
+func (n *Notifier) ping(ctx, hard context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case b := <-n.beats:
-			n.outcome(ctx, "dead man's pings", n.pinger.send(ctx, b))
+			n.outcome(hard, pingTitle, n.pinger.send(hard, b))
 		}
 	}
 }
@@ -179,7 +192,7 @@ func (n *Notifier) Failing() []report.Channel {
 			out = append(out, c)
 		}
 	}
-	if c, ok := n.failing["dead man's pings"]; ok {
+	if c, ok := n.failing[pingTitle]; ok {
 		out = append(out, c)
 	}
 	return out

@@ -62,6 +62,9 @@ func (p *pinger) due(r *report.Report, now time.Time) (beat, bool) {
 	return b, true
 }
 
+// pingTitle is what failing pings are called.
+const pingTitle = "dead man's pings"
+
 // pings is how often a ping is tried: another follows after the next pass.
 const pings = 3
 
