@@ -57,6 +57,7 @@ type SavedGuest struct {
 }
 
 type savedPolicy struct {
+	Voice        plan.Voice    `json:"-"` // that of the command line: no agent saves plans
 	Prune        bool          `json:"prune"`
 	PruneMax     int           `json:"pruneMax"`
 	PrunePercent int           `json:"prunePercent"`
@@ -64,9 +65,10 @@ type savedPolicy struct {
 	Now          time.Time     `json:"now"`
 	Adopt        bool          `json:"adopt"`
 
-	WindowOpen   bool `json:"windowOpen"`
-	RestartAll   bool `json:"restartAll"`
-	HoldRestarts bool `json:"holdRestarts,omitempty"`
+	WindowOpen   bool      `json:"windowOpen"`
+	WindowOpens  time.Time `json:"-"` // known to agents alone
+	RestartAll   bool      `json:"restartAll"`
+	HoldRestarts bool      `json:"holdRestarts,omitempty"`
 
 	DestroyVolumes map[proxmox.VMID][]string `json:"destroyVolumes,omitempty"`
 	Unlock         map[proxmox.VMID]string   `json:"unlock,omitempty"`

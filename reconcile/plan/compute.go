@@ -14,7 +14,7 @@ import (
 // Compute makes the plan that turns what there is into what shall be, as far as the policy allows. It is
 // total and deterministic, and does not depend on the order of its input.
 func Compute(want *spec.State, have *Live, pol Policy) *Plan {
-	c := &computation{want: want, have: have, policy: pol, plan: &Plan{Cluster: cmp.Or(want.Cluster.Name, have.Cluster), needs: newNeeds()}, used: map[proxmox.VMID]bool{}}
+	c := &computation{want: want, have: have, policy: pol, plan: &Plan{Cluster: cmp.Or(want.Cluster.Name, have.Cluster), Voice: pol.Voice, needs: newNeeds()}, used: map[proxmox.VMID]bool{}}
 	c.hostMounts()
 	c.templates()
 	c.snippets()
@@ -104,7 +104,7 @@ func (c *computation) refuseForeign(w *spec.Container, have *Observed, refuse fu
 	if strings.EqualFold(have.Name, w.Name) {
 		reason = fmt.Sprintf("a container of this name exists and does not carry the tag %q of this spec", c.want.Cluster.Owner)
 	}
-	refuse("change", reason, "to take it over: write adopt: true, or apply with --adopt", "give the container another id")
+	refuse("change", reason, c.policy.Voice.adopt(), "give the container another id")
 }
 
 // settings are the values that a container shall have, in Proxmox's terms: those written, its host name and the owner's

@@ -225,7 +225,7 @@ func (c *computation) doubles(w *spec.Container) (why string, ways []string) {
 		}
 		if same != "" {
 			return fmt.Sprintf("container %d, which the spec does not declare, runs with the same %s", id, same), []string{
-				fmt.Sprintf("write id: %d, if it is the same container", id), "stop the other one, or destroy it (--prune), and apply again",
+				fmt.Sprintf("write id: %d, if it is the same container", id), c.policy.Voice.destroyOther(),
 			}
 		}
 	}

@@ -72,21 +72,18 @@ func (c *computation) onFailingDisk(op Op, l Lane) (why string, ways []string) {
 				c.plan.Warnings = append(c.plan.Warnings, text)
 			}
 		default:
-			return o.Why, failingWays(op, node, o.Disks)
+			return o.Why, c.policy.Voice.failingWays(op, node, o.Disks)
 		}
 	}
 	return "", nil
 }
 
-func failingWays(op Op, node string, disks []health.Disk) []string {
-	flags, elsewhere := "", "write another storage"
+func (v Voice) failingWays(op Op, node string, disks []health.Disk) []string {
+	elsewhere := "write another storage"
 	if _, snapshot := op.(TakeSnapshot); snapshot {
 		elsewhere = "move the container's volumes to another storage first"
 	}
-	for _, d := range disks {
-		flags += " --allow-failing-disk " + node + ":" + d.Name()
-	}
-	return []string{"replace the disk, and look first whether there are backups of what is on it", elsewhere, "do it all the same:" + flags}
+	return []string{"replace the disk, and look first whether there are backups of what is on it", elsewhere, "do it all the same: " + v.AllowDisks(node, disks)}
 }
 
 // diskNeeds adds the nodes whose disks must be known, since a lane makes or grows volumes there.

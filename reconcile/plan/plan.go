@@ -17,6 +17,7 @@ import (
 // A Plan is what Compute found: what shall be done, what cannot be, and what is no one's.
 type Plan struct {
 	Cluster   string
+	Voice     Voice          // to whom it speaks of the ways out
 	Lanes     []Lane         // host mounts, templates, snippets, then containers, destroys first and then by VMID, then backup jobs
 	Blocked   []Blocked      // in the same order
 	Unclaimed []Unclaimed    // containers with the owner's tag that the spec does not declare
@@ -142,6 +143,7 @@ type UnusedVolume struct {
 
 // A Policy says what a plan may do. The zero value is the careful one.
 type Policy struct {
+	Voice        Voice         // to whom the plan speaks
 	Prune        bool          // destroy unclaimed containers
 	PruneMax     int           // at most so many in one plan; 0 is 1
 	PrunePercent int           // and at most so many percent of those that carry the owner's tag; 0 is no such limit
@@ -150,7 +152,10 @@ type Policy struct {
 	Adopt        bool          // take over declared containers that do not carry the owner's tag
 
 	WindowOpen bool // a maintenance window is open now
-	RestartAll bool // restart what needs it, whatever the spec's policies
+	// WindowOpens is when the next one opens, in the time zone in which that is told. Zero: it is not known, or where an
+	// agent plans, there is none.
+	WindowOpens time.Time
+	RestartAll  bool // restart what needs it, whatever the spec's policies
 	// HoldRestarts leaves what may restart at any time (restart: now) to a maintenance window, too.
 	HoldRestarts bool
 	// DestroyVolumes are volumes that shall be destroyed with their data, by container.

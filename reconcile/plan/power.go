@@ -28,10 +28,9 @@ func (c *computation) noRestart(w *spec.Container, what string) (reason string, 
 	case now || c.policy.RestartAll, w.Restart != spec.RestartNever && c.policy.WindowOpen:
 		return "", nil
 	case w.Restart != spec.RestartNever:
-		return what + " waits for a maintenance window", []string{"apply in a window: --window", "restart it now: --restart"}
+		return c.policy.Voice.window(what, c.policy.WindowOpens)
 	}
-	return what + " waits until the container stops, and restart: never leaves that to you",
-		[]string{"restart it by hand", "restart it now: --restart", "write restart: now or restart: window"}
+	return what + " waits until the container stops, and restart: never leaves that to you", c.policy.Voice.restartNever()
 }
 
 // needRestart are the changes that take effect when the container stops.

@@ -40,7 +40,7 @@ func (c *computation) unclaimed(claimed map[proxmox.VMID]bool) {
 		b := c.spared(have, len(claimed) == 0)
 		if b.Reason == "" && budget == 0 {
 			b.Reason = fmt.Sprintf("the budget of %d for one run is used up", c.policy.budget(owned))
-			b.Ways, b.Waiting = []string{"allow more: --prune-max"}, true
+			b.Ways, b.Waiting = []string{c.policy.Voice.pruneMore()}, true
 		}
 		if b.Reason != "" {
 			c.block(b)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/felhom/tend/proxmox"
@@ -88,9 +87,9 @@ func (c *computation) recoverable(l *leftover, have *Observed, name string) bool
 	case l.why != "":
 		b.Reason += "; " + l.why
 	case root != nil && c.barred(root.Access, node):
-		b.Ways = append(b.Ways, "or let tend do it where it acts as root on "+node+": "+l.flags(id))
+		b.Ways = append(b.Ways, "or let tend do it where it acts as root on "+node+": "+c.policy.Voice.unlock(id, l.choices))
 	case !c.consents(l, id):
-		b.Ways = append(b.Ways, "or let tend do it: "+l.flags(id))
+		b.Ways = append(b.Ways, "or let tend do it: "+c.policy.Voice.unlock(id, l.choices))
 	default:
 		why, ways := c.obstacles(Lane{Ref: have.Ref, Base: have.Config}, l.steps)
 		if why == "" {
@@ -114,18 +113,6 @@ func (c *computation) proof(have *Observed) string {
 }
 
 func blind(node string) string { return "the token lacks Sys.Audit on /nodes/" + node }
-
-// flags are the consent that a leftover needs, as it is given.
-func (l *leftover) flags(id proxmox.VMID) string {
-	if len(l.choices) == 0 {
-		return fmt.Sprintf("--unlock %d", id)
-	}
-	var out []string
-	for _, name := range l.choices {
-		out = append(out, fmt.Sprintf("--unlock %d:%s", id, name))
-	}
-	return strings.Join(out, " or ") + ", which names the snapshot that it is rolled back to"
-}
 
 func (l *leftover) rootStep() *Step {
 	i := slices.IndexFunc(l.steps, func(s Step) bool { return s.Access.Root })
@@ -222,7 +209,7 @@ func (c *computation) recoverOnly(have *Observed, name string, l *leftover) {
 
 func (c *computation) warnOfKept(l *leftover, have *Observed) {
 	for _, v := range l.keeps {
-		c.warn("%d: volume %s stays: it is not certain that what was not finished made it; --destroy-volume %[1]d:%[2]s removes it too", have.Ref.ID, v)
+		c.warn("%d: volume %s stays: it is not certain that what was not finished made it; %s removes it too", have.Ref.ID, v, c.policy.Voice.DestroyVolume(fmt.Sprintf("%d:%s", have.Ref.ID, v)))
 	}
 }
 
@@ -245,7 +232,7 @@ func (c *computation) source(id proxmox.VMID) (why string, ways []string, after 
 	c.used[id] = true
 	if c.barred(root.Access, have.Ref.Node) || !c.consents(l, id) {
 		return fmt.Sprintf("container %d, which it shall be a clone of, is stuck: %s%s", id, l.name, c.proof(have)),
-			append(l.runbook(id, have.Ref.Node), "or let tend do it where it acts as root on "+have.Ref.Node+": "+l.flags(id)), nil
+			append(l.runbook(id, have.Ref.Node), "or let tend do it where it acts as root on "+have.Ref.Node+": "+c.policy.Voice.unlock(id, l.choices)), nil
 	}
 	if !c.declared(id) && c.plan.Lane(id) == nil {
 		c.recoverOnly(have, have.Name, l)
@@ -268,10 +255,10 @@ func (c *computation) locks() {
 		case have.Lock == lockMounted:
 			c.warn("%d %s is mounted on its node: pct unmount %[1]d ends that", id, have.Name)
 		case have.Lock == lockFstrim:
-			c.warn("%d %s is locked (fstrim) by a pct fstrim; if none runs any more: --unlock %[1]d", id, have.Name)
+			c.warn("%d %s is locked (fstrim) by a pct fstrim; if none runs any more: %s", id, have.Name, c.policy.Voice.unlock(id, nil))
 		case have.Holder.Blind:
-			c.warn("%d %s is locked (%s), and whether a task works on it cannot be told: %s; if none does: --unlock %[1]d",
-				id, have.Name, have.Lock, blind(have.Ref.Node))
+			c.warn("%d %s is locked (%s), and whether a task works on it cannot be told: %s; if none does: %s",
+				id, have.Name, have.Lock, blind(have.Ref.Node), c.policy.Voice.unlock(id, nil))
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.policy.Unlock)) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/proxmox/health"
+	"github.com/felhom/tend/reconcile/plan"
 	"github.com/felhom/tend/spec/setting"
 )
 
@@ -24,15 +25,12 @@ type FailingDisk struct {
 	Node  string
 	Why   string // a sentence that names storage and disk
 	Disks []health.Disk
+	Voice plan.Voice // to whom it speaks of the way out
 }
 
 // Error is a sentence with the way out.
 func (f *FailingDisk) Error() string {
-	var flags []string
-	for _, d := range f.Disks {
-		flags = append(flags, "--allow-failing-disk "+f.Node+":"+d.Name())
-	}
-	return fmt.Sprintf("no %s of container %d is taken: %s (to take them all the same: %s)", f.What, f.ID, f.Why, strings.Join(flags, " "))
+	return fmt.Sprintf("no %s of container %d is taken: %s (to take them all the same: %s)", f.What, f.ID, f.Why, f.Voice.AllowDisks(f.Node, f.Disks))
 }
 
 // disksOf reads the disks of a node, once in a run, and only when a snapshot is about to be taken there.
@@ -64,7 +62,7 @@ func (r *run) refuses(ctx context.Context, s subject, what string, storages []st
 	node := r.disksOf(ctx, s.ref.Node)
 	for _, storage := range storages {
 		if o := node.On(storage, r.AllowDisks); o.Why != "" && !o.Allowed {
-			return &FailingDisk{What: what, ID: s.ref.ID, Node: s.ref.Node, Why: o.Why, Disks: o.Disks}
+			return &FailingDisk{What: what, ID: s.ref.ID, Node: s.ref.Node, Why: o.Why, Disks: o.Disks, Voice: r.Voice}
 		}
 	}
 	return nil

@@ -16,6 +16,7 @@ import (
 	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/proxmox/health"
 	"github.com/felhom/tend/reconcile/journal"
+	"github.com/felhom/tend/reconcile/plan"
 	"github.com/felhom/tend/reconcile/retention"
 	"github.com/felhom/tend/spec"
 	"github.com/felhom/tend/spec/setting"
@@ -36,6 +37,8 @@ type Keeper struct {
 	// failing disks on which snapshots are taken all the same, as [health.Disk.Is] takes them.
 	Disks      DiskChecker
 	AllowDisks []string
+	// Voice is to whom refusals speak of the ways out.
+	Voice plan.Voice
 	// Log gets what was changed and what a person should look at; nil: nothing is logged.
 	Log *slog.Logger
 

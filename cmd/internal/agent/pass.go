@@ -162,6 +162,10 @@ func (p *pass) converge(ctx context.Context, want *spec.State) {
 	defer p.stand(ctx, want.Cluster.Owner)()
 	policy := p.settings.Policy
 	policy.Now, policy.WindowOpen, policy.HoldRestarts = p.began, p.rules.WindowOpen, p.rules.HoldRestarts()
+	policy.Voice = plan.ToAgent
+	if next := p.rules.NextWindow; !next.IsZero() {
+		policy.WindowOpens = next.In(p.rules.Location)
+	}
 	p.rules.Approved = p.approved
 	gate := permit.NewGate(p.rules)
 	rec := p.o.Reconciler(policy)

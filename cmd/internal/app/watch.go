@@ -200,7 +200,7 @@ func (w *watcher) open() (err error) {
 	if err != nil {
 		return err
 	}
-	w.keeper = keeper
+	keeper.Voice, w.keeper = plan.ToAgent, keeper
 	w.closers = append(w.closers, func() error { done(); return nil })
 	o := agent.Options{
 		Watch: from.Watch, Origin: from.Report, Load: loadFiles, Client: ses.client, Snapshots: keeper, Journal: keeper.Journal, Requests: tally.Requests,

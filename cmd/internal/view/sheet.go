@@ -48,11 +48,13 @@ type Sheet struct {
 	Notes     []string `json:"notes,omitempty"`
 	Summary   string   `json:"summary"`
 	Status    Status   `json:"status"`
+
+	Voice plan.Voice `json:"voice,omitempty"`
 }
 
 // Sheet is what the plan shows.
 func (p Plan) Sheet() Sheet {
-	s := Sheet{Header: p.header(), Blocks: p.blocks(), Summary: p.Summary(), Status: p.Status()}
+	s := Sheet{Header: p.header(), Blocks: p.blocks(), Summary: p.Summary(), Status: p.Status(), Voice: p.Voice}
 	for _, u := range p.Unclaimed {
 		s.Unclaimed = append(s.Unclaimed, fmt.Sprintf("%d %s (%s on %s)", u.Ref.ID, Clean(u.Name), u.Status, u.Ref.Node))
 	}
@@ -84,8 +86,8 @@ func (p Sheet) Text(w io.Writer, s Style) error {
 		out.line("")
 		layoutOf(p.Blocks, s).print(out, p.Blocks)
 	}
-	list(out, s, "Unclaimed: these carry the owner's tag and are not in the spec. They are left alone; --prune destroys them.", p.Unclaimed)
-	list(out, s, "Unused volumes: nothing mounts them, and they keep their data. --destroy-volume ID:VOLUME destroys one.", p.Unused)
+	list(out, s, "Unclaimed: these carry the owner's tag and are not in the spec. They are left alone; "+p.Voice.Prune()+".", p.Unclaimed)
+	list(out, s, "Unused volumes: nothing mounts them, and they keep their data. "+p.Voice.DestroyVolume("ID:VOLUME")+" destroys one.", p.Unused)
 	p.policies(out, s)
 	hangAll(out, s, "Warning: ", p.Warnings)
 	hangAll(out, s, "Note: ", p.Notes)
