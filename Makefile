@@ -32,7 +32,7 @@ SLOW := ./reconcile ./cmd/internal/gate ./cmd/internal/app ./cmd/internal/agent
 test: ## run the tests
 	@$(GATE) test $(SLOW) ./...
 
-race: ## run what does things at once with the race detector, with fewer random cases
+race: ## run all tests, with the race detector and fewer random cases where things happen at once
 	@$(GATE) test -race $(SLOW) ./...
 
 lint: format vet staticcheck tidy layers ## check format, vet, staticcheck, go.mod and the layers
@@ -46,9 +46,8 @@ bench: ## run the benchmarks that match BENCH (all), each for BENCHTIME (1s)
 gen: ## write the generated files anew
 	@$(GATE) gen
 
-# Cheap stages first; all tests last, so that the last line is their count. The race detector gets the packages in which
-# something runs at once, with fewer random cases; what passed in make test just now, go test does not run again.
-STAGES := format vet staticcheck tidy layers gen-check replay fuzz-short race test
+# Cheap stages first; all tests last, so that the last line is their count.
+STAGES := format vet staticcheck tidy layers gen-check replay fuzz-short race
 
 check: ## run what CI runs
 	@for stage in $(STAGES); do \

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -23,25 +22,25 @@ type listed struct {
 	Deps                      []string
 }
 
-// atOnce are the packages in whose tests something may run at once, in the order of the patterns. In the others the
-// race detector has nothing to find.
+// atOnce are the packages in whose tests something may run at once, in the order of the patterns, and alone the others that
+// have tests, in which the race detector has nothing to find.
 //
 // Doubt is for the detector: a package is among them if its tests are linked with the network (as the simulator and all
 // clients are) or with synctest, or if one of its files, tests included, knows of a context or of a lock, has a go
 // statement, or calls what starts goroutines for others. What others start, from here down, wants a context.
-func atOnce(patterns []string, stderr io.Writer) ([]string, error) {
+func atOnce(patterns []string, stderr io.Writer) (found, alone []string, err error) {
 	cmd := exec.Command("go", append([]string{"list", "-test", "-json=ImportPath,Dir,GoFiles,CgoFiles,TestGoFiles,XTestGoFiles,Deps"}, patterns...)...)
 	cmd.Stderr = stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("list packages: %w", err)
+		return nil, nil, fmt.Errorf("list packages: %w", err)
 	}
 	var pkgs []listed
 	linked := make(map[string][]string)
 	for dec := json.NewDecoder(bytes.NewReader(out)); dec.More(); {
 		var p listed
 		if err := dec.Decode(&p); err != nil {
-			return nil, fmt.Errorf("read the output of go list: %w", err)
+			return nil, nil, fmt.Errorf("read the output of go list: %w", err)
 		}
 		if of, ok := strings.CutSuffix(p.ImportPath, ".test"); ok {
 			linked[of] = p.Deps
@@ -49,7 +48,6 @@ func atOnce(patterns []string, stderr io.Writer) ([]string, error) {
 			pkgs = append(pkgs, p)
 		}
 	}
-	var found []string
 	for _, p := range pkgs {
 		deps := linked[p.ImportPath]
 		if deps == nil {
@@ -61,12 +59,11 @@ func atOnce(patterns []string, stderr io.Writer) ([]string, error) {
 		}
 		if starts {
 			found = append(found, p.ImportPath)
+		} else {
+			alone = append(alone, p.ImportPath)
 		}
 	}
-	if len(found) == 0 {
-		return nil, errors.New("nothing runs at once in any of these packages")
-	}
-	return found, nil
+	return found, alone, nil
 }
 
 // startsSomething reports whether a file may start a goroutine. One that cannot be read may do anything. src is its text,

@@ -102,7 +102,7 @@ func TestBad(t *testing.T) { n := 0; done := make(chan bool); go func() { n++; c
 	}
 }
 
-// TestRaceOfSome leaves out packages in which nothing runs at once, and nothing else.
+// TestRaceOfSome knows packages in which nothing runs at once, and runs these without the detector, with all cases.
 func TestRaceOfSome(t *testing.T) {
 	const test = "func TestP(t *testing.T) {}"
 	module(t, map[string]string{
@@ -114,12 +114,24 @@ func TestRaceOfSome(t *testing.T) {
 		"outside/p_test.go": strings.Replace(testFile("func TestP(t *testing.T) { t.Parallel() }"), "package p", "package p_test", 1),
 		"untested/p.go":     "package p\n\nfunc P() { go P() }\n",
 	})
-	got, err := atOnce([]string{"./outside", "./..."}, os.Stderr)
+	got, alone, err := atOnce([]string{"./outside", "./..."}, os.Stderr)
 	if diff := cmp.Diff([]string{"example.test/m/outside", "example.test/m/code", "example.test/m/linked"}, got); diff != "" || err != nil {
 		t.Error(diff, err)
 	}
-	if got, err := atOnce([]string{"./alone"}, os.Stderr); err == nil {
-		t.Errorf("%q is left of what runs nothing at once", got)
+	if diff := cmp.Diff([]string{"example.test/m/alone"}, alone); diff != "" {
+		t.Error(diff)
+	}
+	if noRaceDetector() != "" {
+		return
+	}
+	module(t, map[string]string{
+		"alone/p_test.go": testFile(`func TestAll(t *testing.T) { if testing.Short() { t.Fatal("few cases") } }`),
+		"code/p_test.go":  testFile(`func TestFew(t *testing.T) { go func() {}(); if !testing.Short() { t.Fatal("all cases") } }`),
+	})
+	for _, which := range []string{"./...", "./alone"} {
+		if code, out := call("test", "-race", which); code != 0 || !strings.Contains(out, "example.test/m/alone\t") || !strings.HasSuffix(out, " passed, 0 failed\n") {
+			t.Errorf("%s: exit code %d:\n%s", which, code, out)
+		}
 	}
 }
 

@@ -18,7 +18,8 @@ import (
 //
 // With the race detector it also says -short: tests that draw thousands of random cases then draw fewer. The detector
 // looks at accesses to memory, which are the same after some hundred cases; whether results are right is asked
-// of all cases without it. Nor does it run packages in which nothing runs at once, and it leaves out vet, which has been run
+// of all cases without it. Packages in which nothing runs at once come after the others, without the detector and with all
+// cases: what passed just so before (make test) go test does not run again. It leaves out vet, which has been run
 // by then (make check) and would go through all again for code compiled with the detector.
 func runTests(args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("gate test", flag.ContinueOnError)
@@ -32,13 +33,14 @@ func runTests(args []string, stdout, stderr io.Writer) error {
 	}
 
 	goArgs := []string{"test", "-json", "-timeout", *timeout}
-	pkgs := packages(flags.Args())
+	pkgs, alone := packages(flags.Args()), []string(nil)
+	plain := goArgs
 	var warning string
 	if *race {
 		if warning = noRaceDetector(); warning == "" {
 			goArgs = append(goArgs, "-race", "-short", "-vet=off")
 			var err error
-			if pkgs, err = atOnce(pkgs, stderr); err != nil {
+			if pkgs, alone, err = atOnce(pkgs, stderr); err != nil {
 				return err
 			}
 		} else {
@@ -46,12 +48,17 @@ func runTests(args []string, stdout, stderr io.Writer) error {
 		}
 	}
 	if *pattern != "" {
-		goArgs = append(goArgs, "-run", *pattern)
+		goArgs, plain = append(goArgs, "-run", *pattern), append(plain, "-run", *pattern)
 	}
-	goArgs = append(goArgs, pkgs...)
 
 	t := &tally{out: stdout, verbose: *verbose}
-	err := t.runGo(goArgs, stderr)
+	var err error
+	if len(pkgs) > 0 {
+		err = t.runGo(append(goArgs, pkgs...), stderr)
+	}
+	if len(alone) > 0 {
+		err = errors.Join(err, t.runGo(append(plain, alone...), stderr))
+	}
 	if warning != "" {
 		fmt.Fprintln(stdout, warning)
 	}
