@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"regexp"
 	"time"
+
+	"github.com/felhom/tend/proxmox"
 )
 
 // A cfsLock is a cluster lock: a directory below /etc/pve/priv/lock (pve-cluster README, File Locking). It is gone with the
@@ -49,7 +51,7 @@ func (r *Root) SetTime(name string, t time.Time) error {
 	case l == nil:
 		return fmt.Errorf("%s: %w", name, fs.ErrNotExist)
 	case !s.st.Cluster.Quorate:
-		return fmt.Errorf("%s: %w", name, fs.ErrPermission)
+		return fmt.Errorf("%s: %w", name, proxmox.ErrNoQuorum)
 	case t.Unix() == 0 && now.Sub(l.touched) > cfsLockLife:
 		delete(s.cfsLocks, name)
 		return fmt.Errorf("%s: %w", name, fs.ErrNotExist)

@@ -34,7 +34,7 @@ func (w *watcher) openLeader(o *agent.Options) {
 	case len(nodes) == 1:
 		lo.Lock = nodeLock{ses.root, nodes[0]}
 	case ses.lane.Err != nil: // it is meant to be there, and what it has locked before may still be
-		lo.Lock = noLock{fmt.Errorf("%w; begin the agent anew when the helper is there", ses.lane.Err)}
+		lo.Lock = noLock{fmt.Errorf("%w; systemctl restart tend when the helper is there", ses.lane.Err)}
 	}
 	w.leader = leader.New(lo)
 	o.Leader = w.leader

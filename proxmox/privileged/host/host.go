@@ -33,11 +33,13 @@ type Host struct {
 	root, node string
 	// fault is asked at each point of a replacement what goes wrong there, in tests; nil: nothing.
 	fault func(point string) error
+	// mounted reports whether a file system in user space, as pmxcfs is one, is mounted at a path.
+	mounted func(path string) bool
 }
 
 // New makes a host. Its error is that the machine has no name.
 func New(o Options) (*Host, error) {
-	h := &Host{root: o.Root, node: o.Node}
+	h := &Host{root: o.Root, node: o.Node, mounted: isFUSE}
 	if h.root == "" {
 		h.root = "/"
 	}

@@ -408,8 +408,29 @@ func TestRunBounds(t *testing.T) {
 // TestClusterLock makes, renews and removes a directory as a cluster lock is, and touches no other.
 func TestClusterLock(t *testing.T) {
 	root := t.TempDir()
-	h := &Host{root: root, node: "pve1"}
+	there := false
+	h := &Host{root: root, node: "pve1", mounted: func(string) bool { return there }}
 	lock := privileged.LeadLock("tend")
+	l := lane.Lane{Backend: h}
+	for _, r := range []privileged.Request{privileged.Lead{Node: "pve1", Owner: "tend"}, privileged.KeepLead{Node: "pve1", Owner: "tend"}} {
+		if out, err := l.Do(t.Context(), r); !errors.Is(err, errNotMounted) {
+			t.Errorf("%v without pmxcfs: %+v, %v", r, out, err)
+		}
+	}
+	if _, err := os.Lstat(filepath.Join(root, "etc")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("something was made on the disk of the node: %v", err)
+	}
+	there = true
+	if err := os.MkdirAll(filepath.Join(root, "/etc/pve/priv"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	out, err := l.Do(t.Context(), privileged.Lead{Node: "pve1", Owner: "tend"})
+	if text, rerr := os.ReadFile(filepath.Join(root, privileged.LeadFile("tend"))); err != nil || !out.Changed || len(out.Notes) > 0 || rerr != nil || string(text) != "pve1\n" {
+		t.Errorf("%+v, %v; who leads is written as %q, %v", out, err, text, rerr)
+	}
+	if out, err := l.Do(t.Context(), privileged.Lead{Node: "pve1", Owner: "tend", Resign: true}); err != nil || !out.Changed {
+		t.Errorf("%+v, %v", out, err)
+	}
 	for i, want := range []bool{true, false} {
 		if made, err := h.MakeDir(lock, 0o700); err != nil || made != want {
 			t.Fatalf("%d: made %v, %v", i, made, err)

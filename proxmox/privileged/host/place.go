@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/felhom/tend/proxmox"
 	"github.com/felhom/tend/proxmox/privileged"
 )
 
@@ -43,6 +45,9 @@ const parentMode = 0o755
 
 // MakeDir makes a directory (see lane.Places). None on the way may be writable by others than root.
 func (h *Host) MakeDir(name string, mode fs.FileMode) (made bool, err error) {
+	if err := h.clustered(name); err != nil {
+		return false, err
+	}
 	steps := strings.Split(strings.TrimPrefix(name, "/"), "/")
 	for i, step := range steps {
 		at := "/" + strings.Join(steps[:i+1], "/")
@@ -105,6 +110,9 @@ func (h *Host) lockDir(name string, do func(dir *os.Root, base string) error) er
 	if !privileged.MayLock(name) {
 		return fmt.Errorf("%.200q %w", name, ErrNotListed)
 	}
+	if err := h.clustered(name); err != nil {
+		return err
+	}
 	dir, base, err := h.directory(name, true)
 	if err != nil {
 		return err
@@ -117,8 +125,23 @@ func (h *Host) lockDir(name string, do func(dir *os.Root, base string) error) er
 	if err == nil {
 		err = do(dir, base)
 	}
+	if errors.Is(err, fs.ErrPermission) && info.Mode().Perm()&0o200 == 0 {
+		return fmt.Errorf("%s: %w", name, proxmox.ErrNoQuorum)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, unwrapped(err))
 	}
 	return nil
+}
+
+// errNotMounted is why nothing is made where the file system of the cluster should be: it would be on the disk of this
+// node, where no other sees it, and in the way of the mount (pve-cluster Cluster.pm, cfs_lock, looks likewise).
+var errNotMounted = errors.New("the file system of the cluster is not mounted at /etc/pve: systemctl status pve-cluster")
+
+// clustered refuses a path of the cluster's file system where that is not mounted.
+func (h *Host) clustered(name string) error {
+	if !strings.HasPrefix(name, "/etc/pve/") || h.mounted(filepath.Join(h.root, "/etc/pve")) {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", name, errNotMounted)
 }

@@ -3,8 +3,8 @@ package lane
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
+	"path"
 	"strings"
 	"time"
 
@@ -12,8 +12,12 @@ import (
 	"github.com/felhom/tend/proxmox/privileged"
 )
 
-// errNoWrites is why a lock that this node made cannot be renewed by it, or none be made at all.
-var errNoWrites = errors.New("the cluster file system takes no writes of this node: is there a quorum (pvecm status), and was the clock set back?")
+// errClock is why a lock that this node made cannot be renewed by it though there is a quorum: pmxcfs takes no time before
+// the last one.
+var errClock = errors.New("the lock of this node cannot be renewed: the clock was set back, and it expires")
+
+// tooLate is how long after the look at a lock it is not removed any more: it may be another's by then.
+const tooLate = time.Minute
 
 // lead takes the lock of an owner, or gives it back.
 func (l Lane) lead(r privileged.Lead) (privileged.Result, error) {
@@ -24,7 +28,7 @@ func (l Lane) lead(r privileged.Lead) (privileged.Result, error) {
 	made, err := l.Backend.MakeDir(lock, 0o700)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return privileged.Result{}, errNoWrites
+		return privileged.Result{}, proxmox.ErrNoQuorum
 	case err != nil:
 		return privileged.Result{}, err
 	case !made:
@@ -32,7 +36,12 @@ func (l Lane) lead(r privileged.Lead) (privileged.Result, error) {
 	}
 	out, err := leadership(proxmox.LeadOurs, r.Node)
 	out.Changed = true
-	if werr := l.Backend.ReplaceFile(privileged.LeadFile(r.Owner), nil, []byte(r.Node+"\n"), 0o600); werr != nil {
+	file := privileged.LeadFile(r.Owner)
+	_, werr := l.Backend.MakeDir(path.Dir(file), 0o700)
+	if werr == nil {
+		werr = l.Backend.ReplaceFile(file, nil, []byte(r.Node+"\n"), 0o600)
+	}
+	if werr != nil {
 		out.Notes = append(out.Notes, "who leads is not written down: "+werr.Error()) // it is for people: the lock is held
 	}
 	return out, err
@@ -40,12 +49,16 @@ func (l Lane) lead(r privileged.Lead) (privileged.Result, error) {
 
 // resign removes the lock where this node has it, which pmxcfs itself does not look at.
 func (l Lane) resign(r privileged.Lead) (privileged.Result, error) {
+	began := time.Now()
 	had, err := l.standing(r.Node, r.Owner)
 	if err != nil {
 		return privileged.Result{}, err
 	}
 	if had.State != proxmox.LeadOurs {
 		return leadership(had.State, had.Node)
+	}
+	if time.Since(began) > tooLate {
+		return privileged.Result{}, errors.New("looking at the lock took too long: it expires by itself")
 	}
 	if err := l.Backend.RemoveDir(privileged.LeadLock(r.Owner)); err != nil {
 		return privileged.Result{}, err
@@ -74,7 +87,7 @@ func (l Lane) standing(node, owner string) (proxmox.Leadership, error) {
 		return proxmox.Leadership{State: proxmox.LeadOurs, Node: node}, nil
 	case errors.Is(err, fs.ErrNotExist):
 		return proxmox.Leadership{State: proxmox.LeadFree}, nil
-	case !errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, proxmox.ErrNoQuorum) || !errors.Is(err, fs.ErrPermission):
 		return proxmox.Leadership{}, err
 	}
 	err = l.Backend.SetTime(lock, time.Unix(0, 0)) // "cfs unlock request" (pve-cluster Cluster.pm, cfs_lock)
@@ -84,7 +97,7 @@ func (l Lane) standing(node, owner string) (proxmox.Leadership, error) {
 	text, _, rerr := l.Backend.ReadFile(privileged.LeadFile(owner))
 	by := strings.TrimSpace(string(text))
 	if rerr == nil && by == node {
-		return proxmox.Leadership{}, fmt.Errorf("renew the lock of this node: %w", errNoWrites)
+		return proxmox.Leadership{}, errClock
 	}
 	return proxmox.Leadership{State: proxmox.LeadTheirs, Node: by}, nil
 }

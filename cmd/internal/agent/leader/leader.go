@@ -8,7 +8,6 @@ package leader
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -64,7 +63,7 @@ type Leader struct {
 	turn  sync.Mutex // held while the lock is asked about
 	owner string     // that the agent acts for; guarded by turn
 	file  *file      // guarded by turn
-	many  bool       // the cluster has several nodes, as far as is known; guarded by turn
+	nodes int        // that the cluster has, as was last seen; 0: not known; guarded by turn
 
 	mu       sync.Mutex // guards what follows
 	standing report.Lead
@@ -86,12 +85,10 @@ func (l *Leader) Stand(ctx context.Context, owner string) Standing {
 	}
 	if l.o.Lock != nil {
 		n, err := l.o.Nodes(ctx)
-		if err != nil && l.now().Role == "" {
-			l.set(report.Lead{Role: report.Waits, Why: fmt.Sprintf("how many nodes there are is not known: %v", err)})
-			return l.current()
-		}
 		if err == nil {
-			l.many = n > 1
+			l.nodes = n
+		} else if l.nodes == 0 {
+			l.o.Log.Warn("how many nodes there are is not known", slog.Any("err", err))
 		}
 	}
 	l.step(ctx)
@@ -136,8 +133,12 @@ func (l *Leader) step(ctx context.Context) {
 		l.set(report.Lead{Role: report.Waits, Why: why})
 		return
 	}
-	if l.o.Lock == nil || !l.many {
+	switch {
+	case l.o.Lock == nil || l.nodes == 1:
 		l.set(report.Lead{Role: report.Sole, Why: l.file.fault()})
+		return
+	case l.nodes == 0:
+		l.set(report.Lead{Role: report.Waits, Why: "how many nodes there are could not be asked yet"})
 		return
 	}
 	began := time.Now()
@@ -154,10 +155,10 @@ func (l *Leader) step(ctx context.Context) {
 	case err != nil:
 		l.set(report.Lead{Role: report.Waits, Why: "who leads the agents of this cluster is not known: " + err.Error()})
 	case is.State == proxmox.LeadOurs:
-		l.set(report.Lead{Role: report.Leads})
+		l.set(report.Lead{Role: report.Leads, Why: l.file.fault()})
 		l.renew(began)
 	default:
-		l.set(report.Lead{Role: report.Follows, Node: is.Node})
+		l.set(report.Lead{Role: report.Follows, Node: is.Node, Why: l.file.fault()})
 	}
 }
 

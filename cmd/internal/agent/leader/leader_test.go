@@ -188,7 +188,14 @@ func TestNoCluster(t *testing.T) {
 	count = 2
 	is(t, leader.New(o).Stand(ctx, "tend"), report.Waits, "")
 	fault = errors.New("proxmox is unreachable")
-	is(t, leader.New(o).Stand(ctx, "tend"), report.Waits, "")
+	l := leader.New(o)
+	for range 3 { // as long as it is not known
+		is(t, l.Stand(ctx, "tend"), report.Waits, "")
+	}
+	fault, count = nil, 1
+	is(t, l.Stand(ctx, "tend"), report.Sole, "")
+	fault = errors.New("proxmox is unreachable")
+	is(t, l.Stand(ctx, "tend"), report.Sole, "") // it was one node a moment ago
 	o.Lock = nil
 	is(t, leader.New(o).Stand(ctx, "tend"), report.Sole, "")
 }

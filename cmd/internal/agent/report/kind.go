@@ -25,7 +25,7 @@ const (
 	KindSensor    Kind = "sensor"    // is over its limit
 	KindJournal   Kind = "journal"   // it is not known how a call ended
 	KindDryRun    Kind = "dry-run"
-	KindLead      Kind = "lead"    // the agent does nothing, since another is there or may be
+	KindLead      Kind = "lead"    // the agent does nothing, since another is there or may be, or would not notice one
 	KindChannel   Kind = "channel" // what the agent tells others does not reach them
 	KindConfig    Kind = "config"  // the configuration is faulty, or a part of it waits for a start
 

@@ -20,7 +20,7 @@ const (
 type Lead struct {
 	Role  Role      `json:"role"`
 	Node  string    `json:"node,omitempty"` // of the agent that leads, where that is another and known
-	Why   string    `json:"why,omitempty"`  // it waits; of [Sole], why no other agent would be noticed
+	Why   string    `json:"why,omitempty"`  // it waits; of the others, why another agent on this machine would not be noticed
 	Since time.Time `json:"since,omitzero"`
 }
 
@@ -49,5 +49,9 @@ func (r *Report) Follows() bool { return r.Agent.Lead != nil && r.Agent.Lead.Rol
 
 // item is what a person should know of it.
 func (l Lead) item() (Item, bool) {
-	return Item{Kind: KindLead, Level: Warn, What: "This agent changes nothing", Why: l.Why, At: AtRuns}, l.Role == Waits
+	what := "This agent changes nothing"
+	if l.Role != Waits {
+		what = "The lock file of this machine cannot be used"
+	}
+	return Item{Kind: KindLead, Level: Warn, What: what, Why: l.Why, At: AtRuns}, l.Why != "" || l.Role == Waits
 }
