@@ -77,6 +77,9 @@ type Rules struct {
 	// Follows is who does what an API token may, where that is another agent: the node that it is on. What root alone may do
 	// is done all the same, as far as it needs nothing of a token before.
 	Follows string
+	// Leads says that agents of other nodes may be there, which act as root on these: all but RootNodes.
+	Leads     bool
+	RootNodes []string
 
 	Mode  Mode // of those without one of their own; empty is Reconcile
 	Modes map[proxmox.VMID]Mode

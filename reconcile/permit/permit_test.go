@@ -256,16 +256,22 @@ func TestFollows(t *testing.T) {
 		usb, template, destroying(101), online(102), as(lane(103, plan.Create, plan.CreateContainer{}, plan.Start{}), 1, device, cores), creating(104),
 		as(lane(105, plan.Change, plan.SetConfig{}, plan.SetConfig{}), 1, device, cores), snapped, recovering, restarting(108), needing,
 	}}
+	depending := as(lane(110, plan.Create, plan.CreateContainer{}, plan.Start{}), 1, device)
+	depending.After = []proxmox.VMID{104}
+	unmount := plan.Lane{Kind: plan.HostMountKind, Ref: proxmox.Ref{Node: "pve1"}, Name: "old", Action: plan.Destroy, After: []proxmox.VMID{108}, Steps: []plan.Step{{Op: plan.UnmountHost{}, Access: root}}}
+	mounted := lane(111, plan.Change, plan.Start{})
+	mounted.OnMounts = true
+	all.Lanes = append(all.Lanes, depending, unmount, mounted)
 	rules := permit.Rules{Budget: permit.Unbounded(), Follows: "pve2"}
 	got := permit.NewGate(rules).Pass(all)
-	if done := ids(got); done != "0 103 106 107" || got.Lanes[0].Kind != plan.HostMountKind {
+	if done := ids(got); done != "0 103 106 107 111" || got.Lanes[0].Kind != plan.HostMountKind {
 		t.Errorf("may be done: %q", done)
 	}
-	if len(got.Blocked) != 8 {
+	if len(got.Blocked) != 10 {
 		t.Errorf("%d are left: %+v", len(got.Blocked), got.Blocked)
 	}
 	for _, b := range got.Blocked {
-		if !b.Waiting || b.Reason != "left to the agent on pve2, which leads" {
+		if !b.Waiting || b.Reason != "left to the agent on pve2, which leads" && !strings.HasSuffix(b.Reason, ", which is left to another agent") {
 			t.Errorf("%d %s: %s", b.ID, b.Name, b.Reason)
 		}
 	}
@@ -273,8 +279,16 @@ func TestFollows(t *testing.T) {
 		t.Error("snapshots are kept by two")
 	}
 	rules.Suspended = map[proxmox.VMID]permit.Suspension{103: {}}
-	if done := ids(permit.NewGate(rules).Pass(all)); done != "0 106 107" {
+	if done := ids(permit.NewGate(rules).Pass(all)); done != "0 106 107 111" {
 		t.Errorf("with 103 suspended: %q", done)
+	}
+	leads := permit.Rules{Budget: permit.Unbounded(), Leads: true, RootNodes: []string{"pve7"}}
+	if got := permit.NewGate(leads).Pass(all); len(got.Lanes) != len(all.Lanes)-1 || !strings.Contains(got.Blocked[0].Reason, "left to the agent on pve1, where alone it is seen") {
+		t.Errorf("one that leads does %q and leaves %+v", ids(got), got.Blocked)
+	}
+	leads.RootNodes = []string{"pve1"}
+	if got := permit.NewGate(leads).Pass(all); len(got.Blocked) > 0 {
+		t.Errorf("one that leads leaves on its own node %+v", got.Blocked)
 	}
 	waits := permit.Rules{Budget: permit.Unbounded(), Waits: "another agent is there"}
 	if got := permit.NewGate(waits).Pass(all); len(got.Lanes) > 0 || waits.Keeps(102) {

@@ -43,7 +43,7 @@ func (c *computation) change(w *spec.Container, have *Observed) {
 	if ch, steps, differs := c.poolChange(w, have.Ref.ID); differs {
 		lane.Changes, lane.Steps = append(lane.Changes, ch), append(lane.Steps, steps...)
 	}
-	lane.Uses = c.needed(w)
+	lane.Uses, lane.OnMounts = c.needed(w), len(c.want.Uses(w)) > 0
 	if len(lane.Steps) > 0 {
 		lane.Steps = append(save, lane.Steps...)
 	}

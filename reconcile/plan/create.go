@@ -25,7 +25,7 @@ func (c *computation) create(w *spec.Container, refuse func(string, string, ...s
 		return
 	}
 	from := c.resolve(w)
-	lane := Lane{Ref: proxmox.Ref{Node: w.Node, ID: w.ID}, Name: w.Name, Action: Create, Uses: slices.Concat(from.after, c.needed(w))}
+	lane := Lane{Ref: proxmox.Ref{Node: w.Node, ID: w.ID}, Name: w.Name, Action: Create, Uses: slices.Concat(from.after, c.needed(w)), OnMounts: len(c.want.Uses(w)) > 0}
 	switch {
 	case w.From.Clone.ID != 0:
 		lane.Steps = c.cloneSteps(w)

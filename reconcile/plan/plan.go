@@ -75,7 +75,10 @@ type Lane struct {
 	After   []proxmox.VMID   // containers whose lanes must have ended well before
 	Uses    []Subject        // templates, host mounts and snippets whose lanes must have ended well before
 	Frees   []string         // volumes that are destroyed, with their data
-	Adopts  bool             // it is taken over: it did not carry the owner's tag before
+	// OnMounts says that the container shows host mounts: whether these are there when it starts, root on its node alone
+	// can see.
+	OnMounts bool
+	Adopts   bool // it is taken over: it did not carry the owner's tag before
 	// Base is the configuration that the plan was made on, with its digest; zero for creates.
 	Base proxmox.Config
 }

@@ -109,7 +109,10 @@ type Options struct {
 
 // A Leader says what an agent may do for an owner, as [leader.Leader] does.
 type Leader interface {
+	// Stand asks for as much as can be had.
 	Stand(ctx context.Context, owner string) leader.Standing
+	// Close gives back what is held, until the next Stand.
+	Close(ctx context.Context)
 }
 
 // An Agent is a running loop. Its methods are for any goroutine.

@@ -180,7 +180,7 @@ func checkBackoff(t *testing.T, tries []time.Time) {
 		}
 	}
 	if len(list) < 6 || slices.Max(list[6:]) == slices.Min(list[6:]) && len(list) > 7 {
-		t.Errorf("there is no chance in when it tries: %v", list)
+		t.Errorf("the gaps between tries are all alike: %v", list)
 	}
 }
 

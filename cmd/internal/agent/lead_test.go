@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -52,7 +53,7 @@ func (l nodeLock) Resign(ctx context.Context, owner string) error {
 }
 
 // pair makes two agents on a cluster of two nodes, which follow one folder. Changes are noted by the node whose agent asks.
-func pair(t *testing.T) (dir string, rigs [2]*rig, changes func() map[string][]string) {
+func pair(t *testing.T, task time.Duration) (dir string, rigs [2]*rig, changes func() map[string][]string) {
 	dir = t.TempDir()
 	var mu sync.Mutex
 	done := map[string][]string{}
@@ -71,11 +72,12 @@ func pair(t *testing.T) (dir string, rigs [2]*rig, changes func() map[string][]s
 	}
 	n := *st.Nodes["pve1"]
 	st.Nodes["pve2"] = &n
-	first := rigOn(t, config.Source{Dir: dir}, st, 0)
+	first := rigOn(t, config.Source{Dir: dir}, st, task)
 	rigs = [2]*rig{first, {t: t, sim: first.sim, dir: t.TempDir(), from: first.from, settings: first.settings}}
 	for i, r := range rigs {
 		name := []string{"pve1", "pve2"}[i]
 		r.light = true
+		r.lock = func(l nodeLock) leader.Lock { return l }
 		r.settings.Interval = 5 * time.Minute
 		r.seen = func(req proxmox.Request) {
 			if req.Method != http.MethodGet {
@@ -90,7 +92,7 @@ func pair(t *testing.T) (dir string, rigs [2]*rig, changes func() map[string][]s
 		r.root = lane.NewActor(map[string]lane.Doer{name: root})
 		r.leader = func(c *proxmox.Client, changed func()) *leader.Leader {
 			return leader.New(leader.Options{
-				Lock: nodeLock{r.root, name}, Log: slog.New(slog.DiscardHandler), Changed: changed,
+				Lock: r.lock(nodeLock{r.root, name}), Log: slog.New(slog.DiscardHandler), Changed: changed,
 				Nodes: func(ctx context.Context) (int, error) { list, err := c.Nodes(ctx); return len(list), err },
 			})
 		}
@@ -119,7 +121,7 @@ func (n noting) Run(ctx context.Context, argv []string, stdin []byte) ([]byte, [
 // root's work on its own node; and it takes over when the first dies.
 func TestTwoAgents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		dir, rigs, changes := pair(t)
+		dir, rigs, changes := pair(t, 0)
 		write := func(cores string) {
 			t.Helper()
 			if err := os.WriteFile(filepath.Join(dir, "spec.yaml"), []byte(two(cores)), 0o600); err != nil {
@@ -197,5 +199,66 @@ func TestTwoAgents(t *testing.T) {
 			t.Errorf("pve1 %+v", a)
 		}
 		rigs[0].end()
+	})
+}
+
+// slowLock is a lock whose helper can be taken away.
+type slowLock struct {
+	nodeLock
+	gone *atomic.Bool
+}
+
+func (l slowLock) KeepLead(ctx context.Context, owner string) (proxmox.Leadership, error) {
+	if l.gone.Load() {
+		return proxmox.Leadership{}, proxmox.ErrUnreachable
+	}
+	return l.nodeLock.KeepLead(ctx, owner)
+}
+
+// TestLeadLost: an agent whose lead is lost in the middle of a pass finishes the step in flight and begins nothing more,
+// until it leads again; and one that runs dry leaves the lead to others.
+func TestLeadLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir, rigs, changes := pair(t, 3*time.Minute)
+		r := rigs[0]
+		var gone atomic.Bool
+		r.lock = func(l nodeLock) leader.Lock { return slowLock{l, &gone} }
+		if err := os.WriteFile(filepath.Join(dir, "spec.yaml"), []byte(two("1")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r.start()
+		time.Sleep(time.Minute) // the create of 300 is under way, and its start is to come
+		gone.Store(true)
+		if did := changes()["pve1"]; !slices.Equal(did, []string{"POST /nodes/pve1/lxc"}) {
+			t.Fatalf("done: %v", did)
+		}
+		time.Sleep(20 * time.Minute)
+		if did := changes(); len(did) > 0 {
+			t.Errorf("done after the lead was lost: %v", did)
+		}
+		rep, _ := r.board.Report()
+		if rep.Agent.Lead == nil || rep.Agent.Lead.Role != report.Waits || rep.Verdict(time.Now()).Level < report.Warn {
+			t.Errorf("told: %+v", rep.Agent.Lead)
+		}
+		gone.Store(false)
+		time.Sleep(10 * time.Minute)
+		if did := changes()["pve1"]; !slices.Contains(did, "POST /nodes/pve1/lxc/300/status/start") {
+			t.Errorf("done when it leads again: %v", did)
+		}
+
+		s := r.settings
+		s.Rules.DryRun = true
+		r.agent.Set(s)
+		rigs[1].start()
+		time.Sleep(12 * time.Minute)
+		if rep, _ := rigs[1].board.Report(); rep.Agent.Lead == nil || rep.Agent.Lead.Role != report.Leads {
+			t.Errorf("beside one that runs dry: %+v", rep.Agent.Lead)
+		}
+		if rep, _ := r.board.Report(); rep.Agent.Lead != nil {
+			t.Errorf("one that runs dry: %+v", rep.Agent.Lead)
+		}
+		for _, r := range rigs {
+			r.end()
+		}
 	})
 }

@@ -167,8 +167,9 @@ func (p *pass) converge(ctx context.Context, want *spec.State) {
 		policy.WindowOpens = next.In(p.rules.Location)
 	}
 	p.rules.Approved = p.approved
-	gate := permit.NewGate(p.rules)
 	rec := p.o.Reconciler(policy)
+	p.rules.RootNodes = rec.Policy.RootNodes
+	gate := permit.NewGate(p.rules)
 	rec.Permit = gate.Pass
 	rec.Executor.Stop = p.stop
 	newLedger(p.o.Memory, p.o.Log).keep(&rec.Executor)
@@ -191,7 +192,8 @@ func (p *pass) converge(ctx context.Context, want *spec.State) {
 // stand asks what this agent may do beside others, for the rest of the pass; what it returns ends that.
 func (p *pass) stand(ctx context.Context, owner string) (end func()) {
 	p.stop = p.o.Stop
-	if p.o.Leader == nil {
+	if p.o.Leader == nil || p.rules.DryRun {
+		p.noLead(ctx)
 		return func() {}
 	}
 	s := p.o.Leader.Stand(ctx, owner)
@@ -203,7 +205,9 @@ func (p *pass) stand(ctx context.Context, owner string) (end func()) {
 		p.rules.Waits = s.Why
 	case report.Follows:
 		p.rules.Follows = cmp.Or(s.Node, "another node")
-	case report.Leads, report.Sole:
+	case report.Leads:
+		p.rules.Leads = true
+	case report.Sole:
 	}
 	over := make(chan struct{})
 	either := make(chan struct{})
@@ -218,6 +222,17 @@ func (p *pass) stand(ctx context.Context, owner string) (end func()) {
 	}()
 	p.stop = either
 	return func() { close(over) }
+}
+
+// noLead gives back what an agent that changes nothing has no use for: another may act.
+func (p *pass) noLead(ctx context.Context) {
+	p.mu.Lock()
+	had := p.pic.agent.Lead
+	p.pic.agent.Lead = nil
+	p.mu.Unlock()
+	if had != nil {
+		p.o.Leader.Close(ctx)
+	}
 }
 
 // revision is the revision in force, as plans show it.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/felhom/tend/cmd/internal/agent/report"
@@ -54,12 +55,9 @@ func newMemory() *memory {
 // look remembers a report, and returns what is to be told of it at a time. The same report again, or another that
 // says the same, gives nothing.
 func (m *memory) look(r *report.Report, now time.Time, p policy) []Event {
-	if r.Follows() { // the agent that leads tells, and what this one ceases to see is no recovery
-		return nil
-	}
 	items := map[string]report.Item{}
 	for _, i := range r.Attention(now) {
-		if _, higher := items[i.Key()]; !higher {
+		if _, higher := items[i.Key()]; !higher && tells(r, i.Kind, i.Key()) {
 			items[i.Key()] = i
 		}
 	}
@@ -68,6 +66,23 @@ func (m *memory) look(r *report.Report, now time.Time, p policy) []Event {
 	out = append(out, m.runs(r, now)...)
 	maps.DeleteFunc(m.told, func(_ string, t told) bool { return !t.Over.IsZero() && now.Sub(t.Over) > calm })
 	return out
+}
+
+// tells reports whether an agent tells of something at all. The one that leads tells what all see; one that follows tells
+// of itself, and of what on its own node only root there may see. What it leaves out is no recovery.
+func tells(r *report.Report, k report.Kind, key string) bool {
+	if !r.Follows() {
+		return true
+	}
+	switch k {
+	case report.KindDisk, report.KindSensor:
+		node, _, _ := strings.Cut(r.Agent.Host, ".")
+		return strings.HasPrefix(key, string(k)+" "+node+" ")
+	case report.KindSource, report.KindNode, report.KindStale, report.KindRun, report.KindJournal, report.KindDryRun, report.KindLead,
+		report.KindChannel, report.KindConfig:
+		return true
+	}
+	return false
 }
 
 // arrivals tells what stands and was not told so.
@@ -133,7 +148,7 @@ func (m *memory) departures(r *report.Report, items map[string]report.Item, now 
 		if _, stands := items[key]; stands || !t.Over.IsZero() {
 			continue
 		}
-		if unknown(t, r, items) {
+		if !tells(r, t.Kind, key) || unknown(t, r, items) {
 			delete(m.gone, key)
 			continue
 		}

@@ -90,13 +90,18 @@ func TestLook(t *testing.T) {
 		{name: "what was over before it was told is not told", steps: []step{
 			{0, sick, nil}, {min, healthy, nil}, {min, sick, nil}, {min, same, nil}, {min, same, []string{degraded}},
 		}},
-		{name: "an agent that follows tells nothing", steps: []step{
+		{name: "an agent that follows tells of itself and its node alone", steps: []step{
 			{0, sick, nil},
 			{min, same, nil},
 			{min, same, []string{degraded}},
 			{min, follows, nil},
 			{min, healthy, nil},
 			{time.Hour, same, nil},
+			{min, func(w *world) {
+				w.Disks = append(w.Disks, report.Disk{Node: "pve1", Device: "/dev/sdb", Serial: "S2", Health: report.Degraded}, report.Disk{Node: "pve2", Device: "/dev/sda", Serial: "S3", Health: report.Degraded})
+				w.pass()
+			}, []string{"new danger: Disk /dev/sdb on pve1 is failing"}},
+			{min, func(w *world) { w.Disks[1].Health, w.Disks[2].Health = report.Healthy, report.Healthy; w.pass() }, []string{"over danger: Disk /dev/sdb on pve1 is failing"}},
 			{min, leads, nil},
 			{min, same, nil},
 			{min, same, []string{over}},
