@@ -62,6 +62,7 @@ endpoint: $endpoint
 fingerprint: "$fingerprint"
 tokenFile: token
 stateDir: state
+lockDir: state
 source: {git: $PWD/home.git, branch: main, path: lxc}
 interval: 1m
 web: {listen: "${DEMO_LISTEN:-127.0.0.1:0}"}
