@@ -71,11 +71,5 @@ func roots(l plan.Lane) bool {
 
 // seenAsRoot reports whether a lane starts a container whose host mounts must be there.
 func seenAsRoot(l plan.Lane) bool {
-	return l.OnMounts && slices.ContainsFunc(l.Steps, func(s plan.Step) bool {
-		switch s.Op.(type) {
-		case plan.Start, plan.Reboot:
-			return true
-		}
-		return false
-	})
+	return l.OnMounts && slices.ContainsFunc(l.Steps, plan.Step.Starts)
 }

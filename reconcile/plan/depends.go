@@ -66,15 +66,7 @@ func (c *computation) runs(id proxmox.VMID) bool {
 	return have != nil && have.Running
 }
 
-func starts(steps []Step) bool {
-	return slices.ContainsFunc(steps, func(s Step) bool {
-		switch s.Op.(type) {
-		case Start, Reboot:
-			return true
-		}
-		return false
-	})
-}
+func starts(steps []Step) bool { return slices.ContainsFunc(steps, Step.Starts) }
 
 // dropEmpty takes out lanes of which nothing is left.
 func (c *computation) dropEmpty() {

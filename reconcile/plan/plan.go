@@ -115,6 +115,15 @@ func (s Step) Restarts() bool {
 	return false
 }
 
+// Starts reports whether a container runs after the step that may not have run before.
+func (s Step) Starts() bool {
+	switch s.Op.(type) {
+	case Start, Reboot:
+		return true
+	}
+	return false
+}
+
 // Blocked is something that shall be and is not done.
 type Blocked struct {
 	Kind   Kind
