@@ -34,24 +34,6 @@ func two(cores string) string {
 		"\n  db:\n    id: 301\n    node: pve2" + each + "\n    features: {keyctl: true}\n"
 }
 
-// A nodeLock is the lock of the cluster as root on one node takes it.
-type nodeLock struct {
-	*lane.Actor
-	node string
-}
-
-func (l nodeLock) KeepLead(ctx context.Context, owner string) (proxmox.Leadership, error) {
-	return l.Actor.KeepLead(ctx, l.node, owner)
-}
-
-func (l nodeLock) Lead(ctx context.Context, owner string) (proxmox.Leadership, error) {
-	return l.Actor.Lead(ctx, l.node, owner)
-}
-
-func (l nodeLock) Resign(ctx context.Context, owner string) error {
-	return l.Actor.Resign(ctx, l.node, owner)
-}
-
 // pair makes two agents on a cluster of two nodes, which follow one folder. Changes are noted by the node whose agent asks.
 func pair(t *testing.T, task time.Duration) (dir string, rigs [2]*rig, changes func() map[string][]string) {
 	dir = t.TempDir()
@@ -77,7 +59,7 @@ func pair(t *testing.T, task time.Duration) (dir string, rigs [2]*rig, changes f
 	for i, r := range rigs {
 		name := []string{"pve1", "pve2"}[i]
 		r.light = true
-		r.lock = func(l nodeLock) leader.Lock { return l }
+		r.lock = func(l leader.Lock) leader.Lock { return l }
 		r.settings.Interval = 5 * time.Minute
 		r.seen = func(req proxmox.Request) {
 			if req.Method != http.MethodGet {
@@ -92,7 +74,7 @@ func pair(t *testing.T, task time.Duration) (dir string, rigs [2]*rig, changes f
 		r.root = lane.NewActor(map[string]lane.Doer{name: root})
 		r.leader = func(c *proxmox.Client, changed func()) *leader.Leader {
 			return leader.New(leader.Options{
-				Lock: r.lock(nodeLock{r.root, name}), Log: slog.New(slog.DiscardHandler), Changed: changed,
+				Lock: r.lock(leader.AsRoot(r.root, name)), Log: slog.New(slog.DiscardHandler), Changed: changed,
 				Nodes: func(ctx context.Context) (int, error) { list, err := c.Nodes(ctx); return len(list), err },
 			})
 		}
@@ -204,7 +186,7 @@ func TestTwoAgents(t *testing.T) {
 
 // slowLock is a lock whose helper can be taken away.
 type slowLock struct {
-	nodeLock
+	leader.Lock
 	gone *atomic.Bool
 }
 
@@ -212,7 +194,7 @@ func (l slowLock) KeepLead(ctx context.Context, owner string) (proxmox.Leadershi
 	if l.gone.Load() {
 		return proxmox.Leadership{}, proxmox.ErrUnreachable
 	}
-	return l.nodeLock.KeepLead(ctx, owner)
+	return l.Lock.KeepLead(ctx, owner)
 }
 
 // TestLeadLost: an agent whose lead is lost in the middle of a pass finishes the step in flight and begins nothing more,
@@ -222,7 +204,7 @@ func TestLeadLost(t *testing.T) {
 		dir, rigs, changes := pair(t, 3*time.Minute)
 		r := rigs[0]
 		var gone atomic.Bool
-		r.lock = func(l nodeLock) leader.Lock { return slowLock{l, &gone} }
+		r.lock = func(l leader.Lock) leader.Lock { return slowLock{l, &gone} }
 		if err := os.WriteFile(filepath.Join(dir, "spec.yaml"), []byte(two("1")), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -84,7 +84,7 @@ type rig struct {
 
 	root     *lane.Actor                                  // who acts as root; nil: nobody
 	leader   func(*proxmox.Client, func()) *leader.Leader // of each life; nil: the agent is alone
-	lock     func(nodeLock) leader.Lock                   // what stands between it and the lock of the cluster
+	lock     func(leader.Lock) leader.Lock                // what stands between it and the lock of the cluster
 	lead     *leader.Leader                               // of this life
 	seen     func(proxmox.Request)                        // is told of the requests of the agent
 	disks    func(context.Context) []*health.Node

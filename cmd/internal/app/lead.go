@@ -11,7 +11,6 @@ import (
 	"github.com/felhom/tend/cmd/internal/agent"
 	"github.com/felhom/tend/cmd/internal/agent/leader"
 	"github.com/felhom/tend/proxmox"
-	"github.com/felhom/tend/proxmox/privileged/lane"
 	"github.com/felhom/tend/reconcile/schedule"
 )
 
@@ -32,7 +31,7 @@ func (w *watcher) openLeader(o *agent.Options) {
 	}
 	switch nodes := ses.root.Nodes(); {
 	case len(nodes) == 1:
-		lo.Lock = nodeLock{ses.root, nodes[0]}
+		lo.Lock = leader.AsRoot(ses.root, nodes[0])
 	case ses.lane.Err != nil: // it is meant to be there, and what it has locked before may still be
 		lo.Lock = noLock{fmt.Errorf("%w; systemctl restart tend when the helper is there", ses.lane.Err)}
 	}
@@ -73,24 +72,6 @@ func placeOf(endpoint string) string {
 		return net.JoinHostPort("here", u.Port())
 	}
 	return u.Host
-}
-
-// A nodeLock is the lock of the cluster as root on this node takes it.
-type nodeLock struct {
-	root *lane.Actor
-	node string
-}
-
-func (l nodeLock) KeepLead(ctx context.Context, owner string) (proxmox.Leadership, error) {
-	return l.root.KeepLead(ctx, l.node, owner)
-}
-
-func (l nodeLock) Lead(ctx context.Context, owner string) (proxmox.Leadership, error) {
-	return l.root.Lead(ctx, l.node, owner)
-}
-
-func (l nodeLock) Resign(ctx context.Context, owner string) error {
-	return l.root.Resign(ctx, l.node, owner)
 }
 
 // noLock is the lock of a cluster that cannot be asked about.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/felhom/tend/cmd/internal/agent/report"
 	"github.com/felhom/tend/proxmox"
+	"github.com/felhom/tend/proxmox/privileged/lane"
 )
 
 // The times of the lock. One that is not renewed for two minutes may be taken by another (pve-cluster pmxcfs memdb.c,
@@ -33,6 +34,26 @@ type Lock interface {
 	Lead(ctx context.Context, owner string) (proxmox.Leadership, error)
 	// Resign gives it back.
 	Resign(ctx context.Context, owner string) error
+}
+
+// AsRoot is the lock of a cluster as the root lane of one of its nodes takes it.
+func AsRoot(root *lane.Actor, node string) Lock { return nodeLock{root, node} }
+
+type nodeLock struct {
+	root *lane.Actor
+	node string
+}
+
+func (l nodeLock) KeepLead(ctx context.Context, owner string) (proxmox.Leadership, error) {
+	return l.root.KeepLead(ctx, l.node, owner)
+}
+
+func (l nodeLock) Lead(ctx context.Context, owner string) (proxmox.Leadership, error) {
+	return l.root.Lead(ctx, l.node, owner)
+}
+
+func (l nodeLock) Resign(ctx context.Context, owner string) error {
+	return l.root.Resign(ctx, l.node, owner)
 }
 
 // Options are what a leader works with.

@@ -22,8 +22,8 @@ import (
 
 // A node is one that agents run on.
 type node struct {
+	leader.Lock
 	name   string
-	root   *lane.Actor
 	broken atomic.Bool // root is not there
 }
 
@@ -33,21 +33,7 @@ func (n *node) KeepLead(ctx context.Context, owner string) (proxmox.Leadership, 
 	if n.broken.Load() {
 		return proxmox.Leadership{}, errBroken
 	}
-	return n.root.KeepLead(ctx, n.name, owner)
-}
-
-func (n *node) Lead(ctx context.Context, owner string) (proxmox.Leadership, error) {
-	if n.broken.Load() {
-		return proxmox.Leadership{}, errBroken
-	}
-	return n.root.Lead(ctx, n.name, owner)
-}
-
-func (n *node) Resign(ctx context.Context, owner string) error {
-	if n.broken.Load() {
-		return errBroken
-	}
-	return n.root.Resign(ctx, n.name, owner)
+	return n.Lock.KeepLead(ctx, owner)
 }
 
 // cluster is one of some nodes.
@@ -72,7 +58,8 @@ func cluster(t *testing.T, names ...string) []*node {
 	t.Cleanup(s.Close)
 	var out []*node
 	for _, name := range names {
-		out = append(out, &node{name: name, root: lane.NewActor(map[string]lane.Doer{name: lane.Lane{Backend: s.Root(name)}})})
+		root := lane.NewActor(map[string]lane.Doer{name: lane.Lane{Backend: s.Root(name)}})
+		out = append(out, &node{Lock: leader.AsRoot(root, name), name: name})
 	}
 	return out
 }
